@@ -1,0 +1,1 @@
+"""iii-temporal: the iii worker protocol, with every durable promise kept by Temporal."""

@@ -1,0 +1,1 @@
+"""The functions and trigger types iii ships with, one package or module per iii worker."""

@@ -1,0 +1,1 @@
+"""Everything that speaks to Temporal: client, workers, search attributes, schedules."""

@@ -1,0 +1,1 @@
+"""Deterministic code: what Temporal replays."""
