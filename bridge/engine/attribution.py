@@ -1,0 +1,39 @@
+"""Which job does a call belong to? No SDK says it outright, so the bridge reads the traces it left.
+
+The order of the signals is measured (spec 01 §4.7, docs/architecture.md). The rule that decides in doubt:
+a call that may belong to two jobs belongs to none, and starts a chain of its own.
+"""
+
+from collections.abc import Collection, Mapping
+
+from bridge.engine.calls import Invocation, Job
+from bridge.engine.tracing import invocation_in_baggage, trace_id_of
+
+__all__ = ["attribute"]
+
+
+def attribute(
+    executing: Mapping[str, Invocation], *, baggage: str | None, traceparent: str | None
+) -> Job | None:
+    """Find the job that a worker's handler was executing when it made a call.
+
+    Args:
+        executing: What the calling worker executes now, by invocation id.
+        baggage: The call's baggage.
+        traceparent: The call's trace context.
+    """
+    if baggage and (invocation_id := invocation_in_baggage(baggage)):
+        named = executing.get(invocation_id)
+        return named.job if named else None
+    if traceparent:
+        exact = [each for each in executing.values() if each.traceparent == traceparent]
+        if exact:
+            return _only_job(exact)
+        trace_id = trace_id_of(traceparent)
+        return _only_job([each for each in executing.values() if trace_id_of(each.traceparent) == trace_id])
+    return _only_job(executing.values())
+
+
+def _only_job(candidates: Collection[Invocation]) -> Job | None:
+    jobs = {each.job for each in candidates}
+    return jobs.pop() if len(jobs) == 1 else None

@@ -1,0 +1,110 @@
+"""A call on its way: what is asked, for whom, and how it ended."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bridge.errors import BridgeError, FunctionFailedError
+from bridge.protocol.inbound import ErrorBody
+from bridge.protocol.payload import ABSENT
+
+if TYPE_CHECKING:
+    from bridge.engine.workers import Worker
+
+__all__ = ["DEFAULT_NAMESPACE", "Call", "Invocation", "Job", "OnDone", "Outcome"]
+
+DEFAULT_NAMESPACE = "default"
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One durable delivery: the step of a chain that a handler is executing now.
+
+    It lives as long as the attempt, and every call that the handler makes belongs to it.
+
+    Attributes:
+        chain_id: The receipt of the chain's first message.
+        receipt: The receipt of the step.
+        workflow_id: The workflow that runs the step: the chain, or a lane for a message of its own.
+        enqueued: How often the attempt has enqueued each equal message: what makes a retried attempt's
+            receipts equal to those of the attempt before it.
+    """
+
+    chain_id: str
+    receipt: str
+    workflow_id: str
+    enqueued: dict[bytes, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function to run and its payload.
+
+    Attributes:
+        function_id: The function asked for.
+        data: The payload, as raw JSON.
+        namespace: Where the function is looked up.
+        metadata: The sidecar that reaches the handler beside the payload (spec 01 §4.5).
+        traceparent: W3C trace context of the caller.
+        baggage: W3C baggage of the caller.
+        job: The durable delivery this call belongs to, if it was made while executing one.
+        caller: The worker that asked; `None` for the bridge itself.
+    """
+
+    function_id: str
+    data: msgspec.Raw
+    namespace: str = DEFAULT_NAMESPACE
+    metadata: msgspec.Raw = ABSENT
+    traceparent: str | None = None
+    baggage: str | None = None
+    job: Job | None = None
+    caller: "Worker | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended: with a result (perhaps an absent one) or with an error."""
+
+    result: msgspec.Raw = ABSENT
+    error: ErrorBody | None = None
+
+    @classmethod
+    def failed(cls, exc: BridgeError) -> "Outcome":
+        """Translate an error of the bridge into its wire form."""
+        if isinstance(exc, FunctionFailedError):
+            return cls(error=ErrorBody(exc.failure_code, exc.message, exc.stacktrace))
+        return cls(error=ErrorBody(exc.code, str(exc)))
+
+    def unwrap(self) -> msgspec.Raw:
+        """Return the result.
+
+        Raises:
+            FunctionFailedError: The call ended with an error.
+        """
+        if self.error is not None:
+            raise FunctionFailedError(self.error.code, self.error.message, self.error.stacktrace)
+        return self.result
+
+
+OnDone = Callable[[Outcome], None]
+
+
+@dataclass(slots=True, eq=False)
+class Invocation:
+    """A call that a worker is executing now.
+
+    Attributes:
+        id: The id on the wire between the bridge and the executing worker.
+        function_id: The function, as the worker knows it.
+        traceparent: The trace context that the worker was given.
+        job: The durable delivery the call belongs to.
+        on_done: Called once, with the outcome.
+    """
+
+    id: str
+    function_id: str
+    traceparent: str
+    job: Job | None
+    on_done: OnDone

@@ -1,0 +1,268 @@
+"""What the frames of one worker connection mean (spec 01 §2 to §4). No I/O: text goes in, messages come out."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from bridge.engine.attribution import attribute
+from bridge.engine.calls import DEFAULT_NAMESPACE, Call, Outcome
+from bridge.engine.engine import Engine, Spawn
+from bridge.engine.functions import Function, FunctionSchema
+from bridge.engine.triggers import Binding, TriggerType, WorkerTriggers
+from bridge.engine.workers import Worker
+from bridge.errors import (
+    BridgeError,
+    EnqueueError,
+    FunctionFailedError,
+    InvalidInputError,
+    RemoteProtocolError,
+)
+from bridge.protocol import codec, payload
+from bridge.protocol.inbound import (
+    Enqueue,
+    ErrorBody,
+    InvocationResult,
+    InvokeFunction,
+    Ping,
+    Pong,
+    Reattach,
+    RegisterFunction,
+    RegisterService,
+    RegisterTrigger,
+    RegisterTriggerType,
+    TriggerRegistrationResult,
+    UnregisterFunction,
+    UnregisterTrigger,
+    UnregisterTriggerType,
+    Void,
+)
+from bridge.protocol.outbound import CallResult, PongReply, TriggerRejected, WorkerRegistered
+
+__all__ = ["WorkerSession"]
+
+log = structlog.get_logger("bridge.session")
+
+
+class WorkerSession:
+    """One worker's conversation with the engine.
+
+    Frames take effect strictly in order; calls run concurrently and may be answered in any order.
+
+    Args:
+        engine: Where calls go.
+        worker: The connection's worker.
+        spawn: Runs what must wait, in the connection's own task group, so that it ends with the connection.
+    """
+
+    def __init__(self, engine: Engine, worker: Worker, spawn: Spawn) -> None:
+        self._engine = engine
+        self._worker = worker
+        self._spawn = spawn
+        self._open = True
+        self._log = log.bind(worker_id=worker.id)
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            InvokeFunction: self._call,
+            InvocationResult: self._complete,
+            RegisterFunction: self._register_function,
+            UnregisterFunction: self._unregister_function,
+            RegisterTrigger: self._register_trigger,
+            UnregisterTrigger: self._unregister_trigger,
+            RegisterTriggerType: self._register_trigger_type,
+            UnregisterTriggerType: self._unregister_trigger_type,
+            TriggerRegistrationResult: self._settle_binding,
+            Reattach: self._reattach,
+            Ping: self._pong,
+            Pong: _ignore,
+            RegisterService: _ignore,
+        }
+
+    def open(self) -> None:
+        """Greet the worker: the first frame of every connection."""
+        self._worker.send(WorkerRegistered(self._worker.id, self._worker.reattach_token))
+        self._engine.connect(self._worker)
+
+    def close(self) -> None:
+        """Forget the worker; answers to calls it made are dropped."""
+        self._open = False
+        self._engine.disconnect(self._worker)
+
+    def receive(self, frame: str | bytes) -> None:
+        """Take one frame. A frame that cannot be understood is logged, answered if it can be, and dropped."""
+        if not frame.strip():
+            return
+        try:
+            message = codec.decode(frame)
+        except RemoteProtocolError as exc:
+            self._refuse(frame, exc)
+            return
+        self._handlers[type(message)](message)
+
+    def _refuse(self, frame: str | bytes, reason: RemoteProtocolError) -> None:
+        self._log.warning("frame dropped", reason=str(reason), size_bytes=len(frame))
+        if call := codec.find_undecodable_call(frame):
+            error = ErrorBody(InvalidInputError.code, f"The invocation is malformed: {reason}")
+            self._worker.send(CallResult(call.invocation_id, call.function_id, error=error))
+
+    def _call(self, message: InvokeFunction) -> None:
+        if message.namespace is not None and not message.namespace.strip():
+            self._answer(message, Outcome.failed(_blank("namespace")))
+            return
+        call = Call(
+            function_id=message.function_id,
+            data=message.data,
+            namespace=message.namespace or DEFAULT_NAMESPACE,
+            metadata=message.metadata,
+            traceparent=message.traceparent,
+            baggage=message.baggage,
+            job=attribute(self._worker.executing, baggage=message.baggage, traceparent=message.traceparent),
+            caller=self._worker,
+        )
+        if isinstance(message.action, Enqueue):
+            self._spawn(self._enqueue(message, call, message.action.queue), f"enqueue {call.function_id}")
+            return
+        self._engine.start(
+            self._with_caller(call),
+            _ignore if isinstance(message.action, Void) else lambda outcome: self._answer(message, outcome),
+        )
+
+    def _with_caller(self, call: Call) -> Call:
+        """Add the caller to an object payload (spec 01 §4.3)."""
+        if not payload.is_object(call.data):
+            return call
+        return replace(call, data=payload.with_entry(call.data, "_caller_worker_id", self._worker.id))
+
+    def _complete(self, message: InvocationResult) -> None:
+        self._engine.complete(self._worker, message)
+
+    def _unregister_function(self, message: UnregisterFunction) -> None:
+        self._engine.functions.withdraw(self._worker, message.id, self._worker.namespace)
+
+    def _unregister_trigger(self, message: UnregisterTrigger) -> None:
+        self._engine.triggers.unbind(message.id)
+
+    def _unregister_trigger_type(self, message: UnregisterTriggerType) -> None:
+        self._engine.triggers.withdraw(WorkerTriggers(self._worker), message.id, self._worker.namespace)
+
+    def _pong(self, _: Ping) -> None:
+        self._worker.send(PongReply())
+
+    async def _enqueue(self, message: InvokeFunction, call: Call, queue: str) -> None:
+        if self._engine.enqueuer is None:
+            outcome = Outcome.failed(EnqueueError("This bridge has no queues."))
+        else:
+            try:
+                receipt = await self._engine.enqueuer.enqueue(call, queue)
+                outcome = Outcome(payload.encode({"messageReceiptId": receipt}))
+            except BridgeError as exc:
+                outcome = Outcome.failed(exc)
+        self._answer(message, outcome)
+
+    def _answer(self, message: InvokeFunction, outcome: Outcome) -> None:
+        if message.invocation_id is None or not self._open:
+            return
+        if too_large := self._worker.refusal_of(len(outcome.result)):
+            outcome = Outcome.failed(too_large)
+        self._worker.send(
+            CallResult(
+                invocation_id=message.invocation_id,
+                function_id=message.function_id,
+                result=outcome.result,
+                error=outcome.error,
+                traceparent=message.traceparent,
+                baggage=message.baggage,
+            )
+        )
+
+    def _register_function(self, message: RegisterFunction) -> None:
+        if payload.is_present(message.invocation):
+            self._log.warning(
+                "HTTP-invoked function ignored: iii-http-functions is not configured", function_id=message.id
+            )
+            return
+        schema = FunctionSchema(
+            message.description, message.request_format, message.response_format, message.metadata
+        )
+        owner = self._engine.functions.offer(
+            Function(message.id, self._worker.namespace, self._worker, schema)
+        )
+        if owner is not None:
+            self._log.warning("function refused", function_id=message.id, owner_worker_id=owner.id)
+
+    def _register_trigger(self, message: RegisterTrigger) -> None:
+        for field, value in (
+            ("namespace", message.namespace),
+            ("trigger_namespace", message.trigger_namespace),
+        ):
+            if value is not None and not value.strip():
+                self._reject(message, _blank(field))
+                return
+        try:
+            self._engine.triggers.bind(
+                Binding(
+                    id=message.id,
+                    trigger_type=message.trigger_type,
+                    function_id=message.function_id,
+                    config=message.config,
+                    metadata=message.metadata,
+                    namespace=message.namespace or DEFAULT_NAMESPACE,
+                    type_namespace=message.trigger_namespace,
+                    owner=self._worker,
+                )
+            )
+        except BridgeError as exc:
+            self._reject(message, exc)
+
+    def _reject(self, message: RegisterTrigger, reason: BridgeError) -> None:
+        self._log.warning("trigger rejected", trigger_id=message.id, reason=str(reason))
+        error = Outcome.failed(reason).error
+        if error is not None:
+            self._worker.send(TriggerRejected(message.id, message.trigger_type, message.function_id, error))
+
+    def _register_trigger_type(self, message: RegisterTriggerType) -> None:
+        if message.namespace is not None and not message.namespace.strip():
+            self._log.warning("trigger type ignored: blank namespace", trigger_type=message.id)
+            return
+        self._engine.add_trigger_type(
+            TriggerType(
+                id=message.id,
+                description=message.description,
+                provider=WorkerTriggers(self._worker),
+                namespace=message.namespace or self._worker.namespace,
+                configuration_schema=message.trigger_request_format,
+                request_schema=message.call_request_format,
+            )
+        )
+
+    def _settle_binding(self, message: TriggerRegistrationResult) -> None:
+        """Tell the owner when the provider refused its binding after the fact (spec 01 §5.3)."""
+        trigger_type = self._engine.triggers.provider_of(message.id)
+        if message.error is None or trigger_type is None:
+            return
+        if trigger_type.provider != WorkerTriggers(self._worker):
+            return
+        binding = self._engine.triggers.park(message.id)
+        if binding is not None and binding.owner is not None:
+            binding.owner.send(
+                TriggerRejected(message.id, message.trigger_type, message.function_id, message.error)
+            )
+
+    def _reattach(self, message: Reattach) -> None:
+        """Evict the connection this one replaces, so that nothing of it lingers (spec 01 §3.7)."""
+        previous = self._engine.workers.get(message.previous_worker_id)
+        if previous is None or previous is self._worker:
+            return
+        if message.reattach_token != previous.reattach_token:
+            self._log.warning("reattach ignored: wrong token", previous_worker_id=previous.id)
+            return
+        previous.abort()
+        self._engine.disconnect(previous)
+
+
+def _ignore(_: object) -> None:
+    """Take no notice: of the answer to a void call, of a frame that asks for nothing."""
+
+
+def _blank(field: str) -> FunctionFailedError:
+    return FunctionFailedError("INVALID_NAMESPACE", f"{field} is blank; name a namespace or leave it out")

@@ -1,0 +1,82 @@
+"""The workers that are connected now."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from bridge.engine.calls import DEFAULT_NAMESPACE, Invocation
+from bridge.errors import CapacityError
+from bridge.protocol.outbound import OutboundMessage
+
+__all__ = ["Worker", "WorkerInfo"]
+
+MIB = 1024 * 1024
+_OLD_PYTHON_LIMIT_BYTES = MIB
+_MESSAGE_LIMIT_BYTES = 64 * MIB
+_FIRST_PYTHON_WITH_LARGE_MESSAGES = (0, 24, 5)
+_ENVELOPE_BYTES = 2048
+
+
+@dataclass(slots=True)
+class WorkerInfo:
+    """What a worker said about itself with `engine::workers::register` (spec 01 §3.2)."""
+
+    runtime: str = "unknown"
+    version: str | None = None
+    name: str | None = None
+    description: str | None = None
+    os: str | None = None
+    pid: int | None = None
+    isolation: str | None = None
+    features: Iterable[str] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """One connection of an SDK client.
+
+    Attributes:
+        id: New for every connection.
+        send: Puts a message in the connection's outbox; never blocks.
+        abort: Drops the connection without a close frame, so that every SDK reconnects (spec 01 §1.6).
+        reattach_token: The secret with which the next connection of the same process replaces this one.
+        connected_at_ms: Unix time.
+        executing: The calls it has been given and not answered, by invocation id.
+        namespace: Where its registrations go.
+    """
+
+    id: str
+    send: Callable[[OutboundMessage], None]
+    abort: Callable[[], None]
+    reattach_token: str
+    connected_at_ms: int
+    ip_address: str | None = None
+    info: WorkerInfo = field(default_factory=WorkerInfo)
+    executing: dict[str, Invocation] = field(default_factory=dict)
+    namespace: str = DEFAULT_NAMESPACE
+
+    def refusal_of(self, size_bytes: int) -> CapacityError | None:
+        """Return why a payload may not be sent to this worker, if so."""
+        if size_bytes <= self.payload_limit_bytes:
+            return None
+        return CapacityError(
+            f"The payload has {size_bytes} bytes; worker {self.info.name or self.id} ({self.info.runtime} "
+            f"SDK {self.info.version or 'of unknown version'}) takes at most {self.payload_limit_bytes}. "
+            "Send it through a channel, or upgrade the worker's iii SDK: Python takes 64 MiB from 0.24.5 on."
+        )
+
+    @property
+    def payload_limit_bytes(self) -> int:
+        """The largest payload this worker's SDK survives (spec 01 §1.5): old Python SDKs die of 1 MiB."""
+        limit = _MESSAGE_LIMIT_BYTES
+        if (
+            self.info.runtime in ("python", "unknown")
+            and "large-messages.v1" not in self.info.features
+            and _version(self.info.version) < _FIRST_PYTHON_WITH_LARGE_MESSAGES
+        ):
+            limit = _OLD_PYTHON_LIMIT_BYTES
+        return limit - _ENVELOPE_BYTES
+
+
+def _version(text: str | None) -> tuple[int, ...]:
+    parts = (text or "").split("+", maxsplit=1)[0].split(".")[:3]
+    return tuple(int(part) if part.isdigit() else 0 for part in parts)

@@ -1,0 +1,52 @@
+"""Messages on their way to one peer, bounded so that a peer that does not read harms nobody else."""
+
+import asyncio
+from collections import deque
+
+__all__ = ["Outbox"]
+
+
+class Outbox:
+    """Frames waiting to be written to one connection.
+
+    Putting never blocks. When the bound is exceeded the outbox is full for good: the peer is not reading,
+    and its owner drops the connection.
+
+    Args:
+        max_messages: How many frames may wait.
+        max_bytes: How many bytes may wait; a single larger frame is taken when nothing else waits.
+    """
+
+    def __init__(self, *, max_messages: int, max_bytes: int) -> None:
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._frames: deque[bytes] = deque()
+        self._bytes = 0
+        self._ready = asyncio.Event()
+
+    def put(self, frame: bytes) -> bool:
+        """Add a frame; answers whether there was room."""
+        waiting = len(self._frames)
+        if waiting >= self._max_messages or (waiting and self._bytes + len(frame) > self._max_bytes):
+            return False
+        self._frames.append(frame)
+        self._bytes += len(frame)
+        self._ready.set()
+        return True
+
+    async def get(self) -> bytes:
+        """Take the oldest frame.
+
+        Cancellation: safe; nothing is taken.
+        Concurrency: one reader only.
+        """
+        while not self._frames:
+            self._ready.clear()
+            await self._ready.wait()
+        frame = self._frames.popleft()
+        self._bytes -= len(frame)
+        return frame
+
+    def __len__(self) -> int:
+        """Return how many frames wait."""
+        return len(self._frames)

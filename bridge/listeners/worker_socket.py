@@ -1,0 +1,183 @@
+"""The worker socket, by default on port 49134 (spec 01 §1): `/` for workers, `/otel` for telemetry."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from bridge.engine.engine import Engine
+from bridge.engine.session import WorkerSession
+from bridge.engine.workers import Worker
+from bridge.listeners.outbox import Outbox
+from bridge.protocol import codec
+from bridge.protocol.outbound import OutboundMessage
+
+__all__ = ["SocketLimits", "WorkerSocket"]
+
+log = structlog.get_logger("bridge.websocket")
+
+SERVICE_RESTART = 1012
+"""The only close code after which every SDK version reconnects (spec 01 §1.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketLimits:
+    """Bounds of one connection.
+
+    Attributes:
+        message_bytes: The largest frame taken; a larger one ends the connection.
+        outbox_messages: How many messages may wait for a peer that does not read.
+        outbox_bytes: How many bytes may wait for it.
+        handshake_timeout_s: How long the upgrade may take.
+        ping_interval_s: How often a quiet peer is pinged.
+        ping_timeout_s: After how long without an answer a peer counts as gone.
+    """
+
+    message_bytes: int = 64 * 1024 * 1024
+    outbox_messages: int = 10_000
+    outbox_bytes: int = 128 * 1024 * 1024
+    handshake_timeout_s: float = 10
+    ping_interval_s: float = 20
+    ping_timeout_s: float = 20
+
+
+class WorkerSocket:
+    """Accepts workers and moves frames between them and their sessions.
+
+    Args:
+        engine: Where the workers' calls go.
+        limits: Bounds of each connection.
+        on_telemetry: Takes each binary telemetry frame (spec 01 §1.8).
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        limits: SocketLimits,
+        on_telemetry: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
+        self._engine = engine
+        self._limits = limits
+        self._on_telemetry = on_telemetry
+        self._server: Server | None = None
+        self._routes: dict[str, Callable[[ServerConnection], Awaitable[None]]] = {
+            "/": self._serve_worker,
+            "/otel": self._serve_telemetry,
+        }
+
+    async def start(self, host: str, port: int) -> int:
+        """Begin to accept workers.
+
+        Returns:
+            The port, which differs from the one asked for when that was 0.
+
+        Raises:
+            OSError: The address cannot be bound.
+        """
+        self._server = await serve(
+            self._handle,
+            host,
+            port,
+            process_request=self._route,
+            compression=None,
+            max_size=self._limits.message_bytes,
+            open_timeout=self._limits.handshake_timeout_s,
+            ping_interval=self._limits.ping_interval_s,
+            ping_timeout=self._limits.ping_timeout_s,
+            server_header=None,
+        )
+        return int(next(iter(self._server.sockets)).getsockname()[1])
+
+    async def stop_accepting(self) -> None:
+        """Close the listening socket; connected workers stay."""
+        if self._server is not None:
+            self._server.close(close_connections=False)
+
+    async def disconnect_all(self) -> None:
+        """Close every connection in the way after which all SDK versions come back."""
+        if self._server is None:
+            return
+        async with asyncio.timeout(1), asyncio.TaskGroup() as tasks:
+            for connection in list(self._server.connections):
+                tasks.create_task(connection.close(SERVICE_RESTART), name="close worker")
+
+    def _route(self, connection: ServerConnection, request: Request) -> Response | None:
+        path = request.path.partition("?")[0]
+        if path in self._routes:
+            return None
+        return connection.respond(HTTPStatus.NOT_FOUND, "")
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        request = connection.request
+        if request is None:
+            return
+        await self._routes[request.path.partition("?")[0]](connection)
+
+    async def _serve_worker(self, connection: ServerConnection) -> None:
+        outbox = Outbox(max_messages=self._limits.outbox_messages, max_bytes=self._limits.outbox_bytes)
+
+        def send(message: OutboundMessage) -> None:
+            if not outbox.put(codec.encode(message)):
+                log.warning("worker dropped: it does not read its messages", worker_id=worker.id)
+                connection.transport.abort()
+
+        worker = Worker(
+            id=str(uuid.uuid4()),
+            send=send,
+            abort=connection.transport.abort,
+            reattach_token=str(uuid.uuid4()),
+            connected_at_ms=time.time_ns() // 1_000_000,
+            ip_address=_ip_address(connection),
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+
+                def spawn(work: Coroutine[Any, Any, None], name: str) -> None:
+                    tasks.create_task(work, name=name)
+
+                session = WorkerSession(self._engine, worker, spawn)
+                session.open()
+                writer = tasks.create_task(_write(connection, outbox), name=f"writer {worker.id}")
+                try:
+                    await self._read(connection, session)
+                finally:
+                    session.close()
+                    writer.cancel()
+        except* ConnectionClosed:
+            pass
+
+    async def _read(self, connection: ServerConnection, session: WorkerSession) -> None:
+        try:
+            async for frame in connection:
+                if isinstance(frame, bytes) and frame[:4] in codec.TELEMETRY_PREFIXES:
+                    self._on_telemetry(frame)
+                else:
+                    session.receive(frame)
+        except ConnectionClosed as exc:
+            log.debug("connection lost", reason=str(exc))
+
+    async def _serve_telemetry(self, connection: ServerConnection) -> None:
+        try:
+            async for frame in connection:
+                if isinstance(frame, bytes):
+                    self._on_telemetry(frame)
+        except ConnectionClosed as exc:
+            log.debug("telemetry connection lost", reason=str(exc))
+
+
+async def _write(connection: ServerConnection, outbox: Outbox) -> None:
+    while True:
+        await connection.send(await outbox.get(), text=True)
+
+
+def _ip_address(connection: ServerConnection) -> str | None:
+    address = connection.remote_address
+    return str(address[0]) if isinstance(address, tuple) else None

@@ -1,0 +1,88 @@
+"""What the bridge sends to workers (spec 01 §2). Absent fields are omitted, never `null`."""
+
+import msgspec
+
+from bridge.protocol.inbound import ErrorBody
+from bridge.protocol.payload import ABSENT
+
+__all__ = [
+    "CallFunction",
+    "CallResult",
+    "OutboundMessage",
+    "PongReply",
+    "TriggerBound",
+    "TriggerRejected",
+    "TriggerUnbound",
+    "WorkerRegistered",
+]
+
+
+class _Outbound(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type"):
+    """Base of the messages."""
+
+
+class WorkerRegistered(_Outbound, frozen=True, tag="workerregistered"):
+    """The first frame of every connection (spec 01 §2.2)."""
+
+    worker_id: str
+    reattach_token: str
+    features: list[str] | None = None
+
+
+class CallFunction(_Outbound, frozen=True, tag="invokefunction"):
+    """Call a function of the worker. `data` is always sent: the Rust SDK rejects the frame without it."""
+
+    invocation_id: str
+    function_id: str
+    data: msgspec.Raw
+    traceparent: str | None = None
+    baggage: str | None = None
+    metadata: msgspec.Raw = ABSENT
+
+
+class CallResult(_Outbound, frozen=True, tag="invocationresult"):
+    """The answer to a call the worker made."""
+
+    invocation_id: str
+    function_id: str
+    result: msgspec.Raw = ABSENT
+    error: ErrorBody | None = None
+    traceparent: str | None = None
+    baggage: str | None = None
+
+
+class TriggerBound(_Outbound, frozen=True, tag="registertrigger"):
+    """Hand a binding to the worker that provides its trigger type (spec 01 §5.2)."""
+
+    id: str
+    trigger_type: str
+    function_id: str
+    config: msgspec.Raw
+    metadata: msgspec.Raw = ABSENT
+    namespace: str | None = None
+    trigger_namespace: str | None = None
+
+
+class TriggerUnbound(_Outbound, frozen=True, tag="unregistertrigger"):
+    """Take a binding back from its provider. The type is always named: the Rust SDK requires it."""
+
+    id: str
+    trigger_type: str
+
+
+class TriggerRejected(_Outbound, frozen=True, tag="triggerregistrationresult"):
+    """Tell a binding's owner why it is not in force. Success is never reported (spec 01 §2.10)."""
+
+    id: str
+    trigger_type: str
+    function_id: str
+    error: ErrorBody
+
+
+class PongReply(_Outbound, frozen=True, tag="pong"):
+    """Answer a message-level ping."""
+
+
+OutboundMessage = (
+    WorkerRegistered | CallFunction | CallResult | TriggerBound | TriggerUnbound | TriggerRejected | PongReply
+)
