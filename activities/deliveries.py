@@ -1,0 +1,133 @@
+"""Deliveries: one attempt to run a function for a message (docs/architecture.md)."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from temporalio import activity
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+
+from activities.heartbeat import heartbeating
+from workflows.contract import DELIVERY_POSTPONED, Attempt, Delivery, FailureDetails
+
+__all__ = ["Deliverer", "Deliveries", "DeliveryContext", "DeliveryFailedError", "DeliveryPostponedError"]
+
+
+class DeliveryFailedError(Exception):
+    """The function ran, or began to, and did not succeed."""
+
+    def __init__(self, code: str, message: str, stacktrace: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.stacktrace = stacktrace
+
+
+class DeliveryPostponedError(Exception):
+    """The delivery could not begin through no fault of the message; it does not count as an attempt."""
+
+    def __init__(self, reason: str, *, waits_for_provider: bool) -> None:
+        super().__init__(reason)
+        self.waits_for_provider = waits_for_provider
+
+
+@dataclass(frozen=True)
+class DeliveryContext:
+    """Where an attempt runs, as its handler may see it.
+
+    Attributes:
+        attempt: Counts from 1 over the whole life of the message since it was enqueued or redriven.
+    """
+
+    delivery: Delivery
+    attempt: int
+    workflow_id: str
+    run_id: str
+
+
+class Deliverer(Protocol):
+    """Runs functions for deliveries."""
+
+    async def deliver(self, context: DeliveryContext, payload: bytes) -> bytes:
+        """Run the function and return its result as JSON.
+
+        Raises:
+            DeliveryFailedError: The attempt failed.
+            DeliveryPostponedError: There was no attempt.
+        """
+
+
+class Deliveries:
+    """The activity behind every step: its type is the function id.
+
+    Args:
+        deliverer: Runs the functions.
+    """
+
+    def __init__(self, deliverer: Deliverer) -> None:
+        self._deliverer = deliverer
+
+    @activity.defn(dynamic=True)
+    async def deliver(self, args: Sequence[RawValue]) -> RawValue:
+        """Make one attempt.
+
+        Raises:
+            ApplicationError: The attempt failed; the type is the iii error code.
+        """
+        converter = activity.payload_converter()
+        delivery: Delivery = converter.from_payload(args[0].payload, Delivery)
+        info = activity.info()
+        earlier = _earlier_attempts(delivery)
+        context = DeliveryContext(
+            delivery=delivery,
+            attempt=delivery.attempts_before + info.attempt,
+            workflow_id=info.workflow_id or "",
+            run_id=info.workflow_run_id or "",
+        )
+        try:
+            async with heartbeating([earlier]):
+                result = await self._deliverer.deliver(context, args[1].payload.data)
+        except DeliveryPostponedError as exc:
+            raise _postponed(exc, context, earlier) from exc
+        except DeliveryFailedError as exc:
+            raise _failed(exc, context, earlier) from exc
+        return RawValue(Payload(metadata={"encoding": b"json/plain"}, data=result))
+
+
+def _earlier_attempts(delivery: Delivery) -> list[Attempt]:
+    """Collect the attempts that failed: an activity passes its own on through heartbeat details."""
+    recorded = activity.info().heartbeat_details
+    if not recorded:
+        return list(delivery.earlier)
+    converter = activity.payload_converter()
+    attempts: list[Attempt] = converter.from_payload(converter.to_payload(recorded[0]), list[Attempt])
+    return attempts
+
+
+def _postponed(
+    exc: DeliveryPostponedError, context: DeliveryContext, earlier: list[Attempt]
+) -> ApplicationError:
+    details = FailureDetails(
+        attempts_made=context.attempt - 1,
+        attempts=tuple(earlier),
+        waits_for_provider=exc.waits_for_provider,
+    )
+    return ApplicationError(str(exc), details, type=DELIVERY_POSTPONED, non_retryable=True)
+
+
+def _failed(exc: DeliveryFailedError, context: DeliveryContext, earlier: list[Attempt]) -> ApplicationError:
+    rules = context.delivery.message.rules
+    attempt = Attempt(context.attempt, time.time_ns() // 1_000_000, exc.code, exc.message)
+    attempts = [*earlier, attempt]
+    activity.heartbeat(attempts)  # where the next attempt finds them
+    details = FailureDetails(
+        attempts_made=context.attempt, stacktrace=exc.stacktrace, attempts=tuple(attempts)
+    )
+    delay: timedelta | None = None
+    if rules.backoff_type == "linear":
+        delay = timedelta(milliseconds=min(rules.backoff_ms * context.attempt, rules.max_backoff_ms))
+    return ApplicationError(exc.message, details, type=exc.code, next_retry_delay=delay)

@@ -1,0 +1,65 @@
+"""A dead letter: one lost message, kept until somebody redrives or discards it (docs/architecture.md)."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RawValue, RetryPolicy
+
+from workflows.contract import Activity, DeadLetter, Update, WorkflowType
+from workflows.names import task_queue
+
+__all__ = ["DeadLetterBox"]
+
+_REDRIVE_TIMEOUT = timedelta(seconds=30)
+
+
+@workflow.defn(name=WorkflowType.DEAD_LETTER)
+class DeadLetterBox:
+    """Stays open as long as the message is dead, so that retention never drops it."""
+
+    @workflow.init
+    def __init__(self, letter: DeadLetter, payload: RawValue) -> None:
+        self._letter = letter
+        self._payload = payload
+        self._is_deciding = False
+        self._decision: str | None = None
+
+    @workflow.run
+    async def run(self, letter: DeadLetter, payload: RawValue) -> str:  # noqa: ARG002 - read in __init__
+        """Wait for the decision and return it."""
+        workflow.set_current_details(
+            f"`{letter.message.function_id}` failed {letter.attempts_made} times: {letter.error}"
+        )
+        await workflow.wait_condition(lambda: self._decision is not None)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return self._decision or ""
+
+    @workflow.update(name=Update.REDRIVE)
+    async def redrive(self) -> bool:
+        """Send the message again with its whole retry budget; answers whether this call did it.
+
+        The dead letter closes only after the message is on its way again.
+        """
+        if self._is_deciding or self._decision is not None:
+            return False
+        self._is_deciding = True
+        lost = self._letter.message
+        message = replace(lost, redrives=lost.redrives + 1, children=self._letter.children)
+        await workflow.execute_activity(
+            Activity.REDRIVE,
+            args=[message, self._payload],
+            task_queue=task_queue(self._letter.tenancy),
+            start_to_close_timeout=_REDRIVE_TIMEOUT,
+            retry_policy=RetryPolicy(),
+        )
+        self._decision = "redriven"
+        return True
+
+    @workflow.update(name=Update.DISCARD)
+    def discard(self) -> bool:
+        """Let the message go for good; answers whether this call did it."""
+        if self._is_deciding or self._decision is not None:
+            return False
+        self._decision = "discarded"
+        return True

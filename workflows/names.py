@@ -1,0 +1,44 @@
+"""Ids and task queues: one place where every name in Temporal is made."""
+
+from urllib.parse import quote
+
+from workflows.contract import Tenancy
+
+__all__ = ["chain_id", "dead_letter_id", "dead_letter_prefix", "lane_id", "queue_task_queue", "task_queue"]
+
+_LONGEST_GROUP = 200
+
+
+def task_queue(tenancy: Tenancy) -> str:
+    """Return the task queue of workflows and of our own activities."""
+    return tenancy.prefix
+
+
+def queue_task_queue(tenancy: Tenancy, queue: str) -> str:
+    """Return the task queue on which a named queue's deliveries run."""
+    return f"{tenancy.prefix}.q.{queue}"
+
+
+def chain_id(tenancy: Tenancy, receipt: str) -> str:
+    """Return the workflow id of the chain that began with a receipt."""
+    return f"{tenancy.prefix}.chain/{receipt}"
+
+
+def lane_id(tenancy: Tenancy, queue: str, group: str) -> str:
+    """Return the workflow id of a FIFO group's lane."""
+    return f"{tenancy.prefix}.fifo/{_segment(queue)}/{_segment(group)[:_LONGEST_GROUP]}"
+
+
+def dead_letter_prefix(tenancy: Tenancy, queue: str) -> str:
+    """Return how the workflow ids of a queue's dead letters begin."""
+    return f"{tenancy.prefix}.dlq/{_segment(queue)}/"
+
+
+def dead_letter_id(tenancy: Tenancy, queue: str, receipt: str) -> str:
+    """Return the workflow id of a dead letter."""
+    return f"{dead_letter_prefix(tenancy, queue)}{receipt}"
+
+
+def _segment(text: str) -> str:
+    """Escape what separates the parts of an id, and nothing that is readable."""
+    return quote(text, safe=" !\"#$&'()*+,:;<=>?@[]^_`{|}~")
