@@ -35,5 +35,10 @@ def attribute(
 
 
 def _only_job(candidates: Collection[Invocation]) -> Job | None:
+    """Return the one job all candidates share; of several in one chain, the chain without a step."""
     jobs = {each.job for each in candidates}
-    return jobs.pop() if len(jobs) == 1 else None
+    if len(jobs) == 1:
+        return jobs.pop()
+    homes = {(job.chain_id, job.workflow_id) if job else None for job in jobs}
+    home = homes.pop() if len(homes) == 1 else None
+    return Job(*home) if home else None

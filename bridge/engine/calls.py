@@ -1,7 +1,7 @@
 """A call on its way: what is asked, for whom, and how it ended."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,16 +26,18 @@ class Job:
 
     Attributes:
         chain_id: The receipt of the chain's first message.
-        receipt: The receipt of the step.
         workflow_id: The workflow that runs the step: the chain, or a lane for a message of its own.
+        receipt: The receipt of the step; `None` when the call belongs to the chain and the step is unknown.
+        children: Receipts that attempts before a redrive enqueued.
         enqueued: How often the attempt has enqueued each equal message: what makes a retried attempt's
             receipts equal to those of the attempt before it.
     """
 
     chain_id: str
-    receipt: str
     workflow_id: str
-    enqueued: dict[bytes, int]
+    receipt: str | None = None
+    children: frozenset[str] = frozenset()
+    enqueued: dict[bytes, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
