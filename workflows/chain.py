@@ -207,12 +207,10 @@ class Chain:
         await workflow.wait_condition(workflow.all_handlers_finished)
         next_start = ChainStart(
             tenancy=start.tenancy,
-            chain_id=start.chain_id,
             messages=tuple(message for message, _ in self._arrived),
             known=self._known,
             lost=tuple(self._lost.values()),
             completed=self._completed,
-            linked_chain=start.linked_chain,
         )
         workflow.continue_as_new(args=[next_start, *(payload for _, payload in self._arrived)])
 

@@ -122,7 +122,9 @@ class Message:
 
     Attributes:
         receipt: The UUID that the enqueuer got; also the idempotency key.
-        chain_id: The receipt of the chain's first message.
+        chain_id: The receipt of the message that everything began with; what the Web UI is searched by.
+        home: The receipt in the id of the chain workflow that keeps this message and what it leads to. It
+            differs from `chain_id` where a chain overflowed into chains of its own.
         group: The FIFO group; `None` on a standard queue.
         parent: The receipt of the step whose handler enqueued this one, if that is known.
         metadata: The enqueuer's own metadata sidecar as JSON text.
@@ -132,6 +134,7 @@ class Message:
 
     receipt: str
     chain_id: str
+    home: str
     function_id: str
     queue: str
     rules: RetryRules
@@ -195,19 +198,17 @@ class ChainStart:
         known: Receipts that were accepted before this run, with their redrive counts.
         lane_step: The receipt of the step that a lane runs, when its handler began this chain.
         lane_id: The workflow id of that lane.
-        lost: Texts of steps that an earlier run of this chain lost.
-        linked_chain: The closed chain whose handler enqueued the first message.
+        lost: Texts of steps that this chain lost before it continued as new.
+        completed: Steps that it completed before.
     """
 
     tenancy: Tenancy
-    chain_id: str
     messages: tuple[Message, ...] = ()
     known: dict[str, int] = field(default_factory=dict)
     lane_step: str | None = None
     lane_id: str | None = None
     lost: tuple[str, ...] = ()
     completed: int = 0
-    linked_chain: str | None = None
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ class FifoLane:
             await bury(message, payload, error, tenancy=start.tenancy, children=children)
         if self._children.pop(message.receipt, None):
             await _signal_chain(
-                chain_id(start.tenancy, message.chain_id),
+                chain_id(start.tenancy, message.home),
                 Signal.LANE_STEP_ENDED,
                 LaneStepEnd(message.receipt, lost),
             )

@@ -39,6 +39,6 @@ def _only_job(candidates: Collection[Invocation]) -> Job | None:
     jobs = {each.job for each in candidates}
     if len(jobs) == 1:
         return jobs.pop()
-    homes = {(job.chain_id, job.workflow_id) if job else None for job in jobs}
+    homes = {(job.chain_id, job.home, job.workflow_id) if job else None for job in jobs}
     home = homes.pop() if len(homes) == 1 else None
     return Job(*home) if home else None

@@ -8,7 +8,7 @@ import msgspec
 
 from bridge.errors import BridgeError, FunctionFailedError
 from bridge.protocol.inbound import ErrorBody
-from bridge.protocol.payload import ABSENT
+from bridge.protocol.payload import absent
 
 if TYPE_CHECKING:
     from bridge.engine.workers import Worker
@@ -25,7 +25,8 @@ class Job:
     It lives as long as the attempt, and every call that the handler makes belongs to it.
 
     Attributes:
-        chain_id: The receipt of the chain's first message.
+        chain_id: The receipt of the message that everything began with.
+        home: The receipt in the id of the chain workflow that keeps the step.
         workflow_id: The workflow that runs the step: the chain, or a lane for a message of its own.
         receipt: The receipt of the step; `None` when the call belongs to the chain and the step is unknown.
         children: Receipts that attempts before a redrive enqueued.
@@ -34,6 +35,7 @@ class Job:
     """
 
     chain_id: str
+    home: str
     workflow_id: str
     receipt: str | None = None
     children: frozenset[str] = frozenset()
@@ -58,7 +60,7 @@ class Call:
     function_id: str
     data: msgspec.Raw
     namespace: str = DEFAULT_NAMESPACE
-    metadata: msgspec.Raw = ABSENT
+    metadata: msgspec.Raw = field(default_factory=absent)
     traceparent: str | None = None
     baggage: str | None = None
     job: Job | None = None
@@ -69,7 +71,7 @@ class Call:
 class Outcome:
     """How a call ended: with a result (perhaps an absent one) or with an error."""
 
-    result: msgspec.Raw = ABSENT
+    result: msgspec.Raw = field(default_factory=absent)
     error: ErrorBody | None = None
 
     @classmethod

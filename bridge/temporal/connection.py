@@ -1,0 +1,106 @@
+"""The connection to Temporal: made when the server can be reached, kept by the client from then on."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from temporalio.client import Client
+from temporalio.runtime import Runtime
+from temporalio.service import RPCError, TLSConfig
+
+from bridge.errors import EnqueueError
+
+__all__ = ["TemporalAddress", "TemporalConnection"]
+
+log = structlog.get_logger("bridge.temporal")
+
+_FIRST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalAddress:
+    """Where Temporal is and how to get in.
+
+    Attributes:
+        target: `host:port` of the frontend.
+        namespace: Temporal's namespace.
+        tls: Certificates, or whether to use TLS at all.
+    """
+
+    target: str
+    namespace: str
+    api_key: str | None = None
+    tls: TLSConfig | bool = False
+
+
+class TemporalConnection:
+    """Connects in the background, for as long as it takes; the client itself survives later outages.
+
+    Args:
+        address: Where to connect.
+        runtime: Carries logging and metrics of the Temporal SDK.
+    """
+
+    def __init__(self, address: TemporalAddress, runtime: Runtime | None = None) -> None:
+        self.address = address
+        self._runtime = runtime
+        self._client: Client | None = None
+        self._connected = asyncio.Event()
+
+    @property
+    def client(self) -> Client:
+        """Return the client.
+
+        Raises:
+            EnqueueError: Temporal has not been reached since the bridge started.
+        """
+        if self._client is None:
+            raise EnqueueError(
+                f"Temporal at {self.address.target} has not been reached yet. Nothing was enqueued; "
+                "start the server or correct the address, and try again."
+            )
+        return self._client
+
+    async def connect(self) -> Client:
+        """Return the client as soon as the server answers.
+
+        Cancellation: safe.
+        """
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                client = await Client.connect(
+                    self.address.target,
+                    namespace=self.address.namespace,
+                    api_key=self.address.api_key,
+                    tls=self.address.tls,
+                    runtime=self._runtime,
+                )
+                await client.service_client.check_health(timeout=timedelta(seconds=5))
+            except (RPCError, RuntimeError) as exc:
+                log.warning("waiting for temporal", address=self.address.target, reason=str(exc)[:200])
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            else:
+                self._client = client
+                self._connected.set()
+                return client
+
+    async def wait(self) -> Client:
+        """Return the client once there is one.
+
+        Cancellation: safe.
+        """
+        await self._connected.wait()
+        return self.client
+
+    async def is_healthy(self, timeout_s: float = 2) -> bool:
+        """Ask the server whether it is serving."""
+        if self._client is None:
+            return False
+        try:
+            return await self._client.service_client.check_health(timeout=timedelta(seconds=timeout_s))
+        except RPCError:
+            return False

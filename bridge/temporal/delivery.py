@@ -1,0 +1,114 @@
+"""Deliveries, seen from the bridge: hand a message's payload to whoever offers its function."""
+
+import uuid
+from collections.abc import Callable
+
+import msgspec
+
+from activities.deliveries import DeliveryContext, DeliveryFailedError, DeliveryPostponedError
+from bridge.engine.calls import Call, Job, Outcome
+from bridge.engine.engine import Engine
+from bridge.engine.tracing import new_traceparent, trace_id_of
+from bridge.errors import WorkerGoneError
+from bridge.protocol import payload
+from workflows.contract import Message
+
+__all__ = ["METADATA_KEY", "EngineDeliverer"]
+
+METADATA_KEY = "iii-temporal"
+"""Where handlers find the durable context, beside the enqueuer's own metadata."""
+
+
+class EngineDeliverer:
+    """Delivers through the engine.
+
+    Args:
+        engine: Routes the call.
+        new_id: Makes fresh UUIDs.
+    """
+
+    def __init__(self, engine: Engine, new_id: Callable[[], str]) -> None:
+        self._engine = engine
+        self._new_id = new_id
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Begin no more deliveries; those that end with the connections do not count as attempts."""
+        self._is_stopping = True
+
+    async def deliver(self, context: DeliveryContext, data: bytes) -> bytes:
+        """Run the function and return its result as JSON.
+
+        Raises:
+            DeliveryFailedError: The attempt failed.
+            DeliveryPostponedError: Nobody offers the function now, or the bridge is stopping.
+
+        Cancellation: the handler keeps running, its answer is dropped.
+        """
+        message = context.delivery.message
+        if self._is_stopping:
+            raise _stopping()
+        if not self._engine.has_provider(message.function_id, message.namespace):
+            raise DeliveryPostponedError(
+                f"Nobody offers {message.function_id} now; the message waits for a worker that does",
+                waits_for_provider=True,
+            )
+        outcome = await self._engine.invoke(self._call(context, msgspec.Raw(data)))
+        return self._result(outcome)
+
+    def _call(self, context: DeliveryContext, data: msgspec.Raw) -> Call:
+        message = context.delivery.message
+        return Call(
+            function_id=message.function_id,
+            data=data,
+            namespace=message.namespace,
+            metadata=_metadata(context),
+            # A fresh span in the trace of the enqueuer: it tells this attempt from every other one.
+            traceparent=new_traceparent(self._new_id(), _trace_id(message)),
+            baggage=message.baggage,
+            job=Job(
+                chain_id=message.chain_id,
+                home=message.home,
+                workflow_id=context.workflow_id,
+                receipt=message.receipt,
+                children=frozenset(message.children),
+            ),
+        )
+
+    def _result(self, outcome: Outcome) -> bytes:
+        error = outcome.error
+        if error is None:
+            return bytes(outcome.result) or b"null"
+        if error.code == WorkerGoneError.code and self._is_stopping:
+            raise _stopping()
+        raise DeliveryFailedError(error.code, error.message, error.stacktrace)
+
+
+def _stopping() -> DeliveryPostponedError:
+    return DeliveryPostponedError(
+        "The bridge is stopping; the message goes on elsewhere", waits_for_provider=False
+    )
+
+
+def _trace_id(message: Message) -> str:
+    return trace_id_of(message.traceparent or "") or uuid.UUID(message.chain_id).hex
+
+
+def _metadata(context: DeliveryContext) -> msgspec.Raw:
+    """Put the durable context beside the enqueuer's own metadata, which stays as it was."""
+    message = context.delivery.message
+    ours = {
+        "chain_id": message.chain_id,
+        "workflow_id": context.workflow_id,
+        "run_id": context.run_id,
+        "step": message.function_id,
+        "receipt": message.receipt,
+        "queue": message.queue,
+        "attempt": context.attempt,
+        "max_attempts": message.rules.attempts,
+        "idempotency_key": message.receipt,
+    }
+    own = msgspec.Raw((message.metadata or "{}").encode())
+    if not payload.is_object(own):
+        own = payload.encode({"value": own})
+    return payload.with_entry(own, METADATA_KEY, ours)
