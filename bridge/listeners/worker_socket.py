@@ -1,4 +1,7 @@
-"""The worker socket, by default on port 49134 (spec 01 §1): `/` for workers, `/otel` for telemetry."""
+"""The worker socket, by default on port 49134 (spec 01 §1).
+
+`/` serves workers, `/otel` telemetry, `/ws/channels/{id}` the ends of channels.
+"""
 
 import asyncio
 import time
@@ -16,6 +19,7 @@ from websockets.http11 import Request, Response
 from bridge.engine.engine import Engine
 from bridge.engine.session import WorkerSession
 from bridge.engine.workers import Worker
+from bridge.listeners.channel_socket import CHANNEL_PATH_PREFIX, ChannelSocket
 from bridge.listeners.outbox import Outbox
 from bridge.protocol import codec
 from bridge.protocol.outbound import OutboundMessage
@@ -56,6 +60,7 @@ class WorkerSocket:
         engine: Where the workers' calls go.
         limits: Bounds of each connection.
         on_telemetry: Takes each binary telemetry frame (spec 01 §1.8).
+        channels: Serves the channel sockets.
     """
 
     def __init__(
@@ -63,10 +68,12 @@ class WorkerSocket:
         engine: Engine,
         limits: SocketLimits,
         on_telemetry: Callable[[bytes], None] = lambda _: None,
+        channels: ChannelSocket | None = None,
     ) -> None:
         self._engine = engine
         self._limits = limits
         self._on_telemetry = on_telemetry
+        self._channels = channels
         self._server: Server | None = None
         self._routes: dict[str, Callable[[ServerConnection], Awaitable[None]]] = {
             "/": self._serve_worker,
@@ -113,13 +120,19 @@ class WorkerSocket:
         path = request.path.partition("?")[0]
         if path in self._routes:
             return None
+        if self._channels is not None and path.startswith(CHANNEL_PATH_PREFIX):
+            return self._channels.check(connection, request)
         return connection.respond(HTTPStatus.NOT_FOUND, "")
 
     async def _handle(self, connection: ServerConnection) -> None:
         request = connection.request
         if request is None:
             return
-        await self._routes[request.path.partition("?")[0]](connection)
+        path = request.path.partition("?")[0]
+        if self._channels is not None and path.startswith(CHANNEL_PATH_PREFIX):
+            await self._channels.serve(connection)
+        else:
+            await self._routes[path](connection)
 
     async def _serve_worker(self, connection: ServerConnection) -> None:
         outbox = Outbox(max_messages=self._limits.outbox_messages, max_bytes=self._limits.outbox_bytes)
