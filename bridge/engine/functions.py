@@ -8,7 +8,7 @@ import msgspec
 
 from bridge.engine.calls import DEFAULT_NAMESPACE, Call
 from bridge.engine.workers import Worker
-from bridge.protocol.payload import ABSENT
+from bridge.protocol.payload import absent
 
 __all__ = ["BuiltinHandler", "DuplicatePolicy", "Function", "FunctionRegistry", "FunctionSchema"]
 
@@ -23,9 +23,9 @@ class FunctionSchema:
     """What introspection shows of a function; the bridge itself never looks at it."""
 
     description: str | None = None
-    request_format: msgspec.Raw = ABSENT
-    response_format: msgspec.Raw = ABSENT
-    metadata: msgspec.Raw = ABSENT
+    request_format: msgspec.Raw = field(default_factory=absent)
+    response_format: msgspec.Raw = field(default_factory=absent)
+    metadata: msgspec.Raw = field(default_factory=absent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class FunctionRegistry:
     """
 
     def __init__(self, duplicates: DuplicatePolicy, on_offered: Callable[[str], None]) -> None:
-        self._duplicates = duplicates
+        self.duplicates = duplicates
         self._on_offered = on_offered
         self._functions: dict[tuple[str, str], _Offers] = {}
         self._offered_by: dict[Worker, set[tuple[str, str]]] = {}
@@ -77,11 +77,11 @@ class FunctionRegistry:
         others = [each for each in entry.offers if each.provider is not function.provider]
         if isinstance(function.provider, Worker):
             incumbents = [each.provider for each in others if isinstance(each.provider, Worker)]
-            if incumbents and self._duplicates == "reject":
+            if incumbents and self.duplicates == "reject":
                 return incumbents[0]
             # A worker's own function takes the place of a built-in one (spec 01 §3.5).
             others = [each for each in others if isinstance(each.provider, Worker)]
-            if self._duplicates == "last-wins":
+            if self.duplicates == "last-wins":
                 others = []
         entry.offers = [*others, function]
         if isinstance(function.provider, Worker):

@@ -1,8 +1,8 @@
-"""What the frames of one worker connection mean (spec 01 §2 to §4). No I/O: text goes in, messages come out."""
+"""What the frames of one worker connection mean (spec 01 §2 to §4). No I/O: text in, messages out."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import structlog
 
@@ -23,6 +23,7 @@ from bridge.protocol import codec, payload
 from bridge.protocol.inbound import (
     Enqueue,
     ErrorBody,
+    InboundMessage,
     InvocationResult,
     InvokeFunction,
     Ping,
@@ -38,9 +39,27 @@ from bridge.protocol.inbound import (
     UnregisterTriggerType,
     Void,
 )
-from bridge.protocol.outbound import CallResult, PongReply, TriggerRejected, WorkerRegistered
+from bridge.protocol.outbound import (
+    CallResult,
+    PongReply,
+    RegistrationRejected,
+    TriggerRejected,
+    WorkerRegistered,
+)
 
 __all__ = ["WorkerSession"]
+
+_Registration = (
+    RegisterFunction
+    | UnregisterFunction
+    | RegisterTrigger
+    | UnregisterTrigger
+    | RegisterTriggerType
+    | UnregisterTriggerType
+)
+
+REGISTER_WORKER = "engine::workers::register"
+"""The function with which a worker says who it is."""
 
 log = structlog.get_logger("bridge.session")
 
@@ -48,7 +67,9 @@ log = structlog.get_logger("bridge.session")
 class WorkerSession:
     """One worker's conversation with the engine.
 
-    Frames take effect strictly in order; calls run concurrently and may be answered in any order.
+    Frames take effect strictly in order; calls run concurrently and may be answered in any order. Only
+    registrations wait until the worker has said which namespace they belong to, which most SDKs do after
+    registering (spec 01 §3.3).
 
     Args:
         engine: Where calls go.
@@ -61,6 +82,9 @@ class WorkerSession:
         self._worker = worker
         self._spawn = spawn
         self._open = True
+        self._held: list[_Registration | InvokeFunction] | None = []
+        self._held_function_ids: set[str] = set()
+        worker.settle_namespace = self.settle_namespace
         self._log = log.bind(worker_id=worker.id)
         self._handlers: dict[type, Callable[[Any], None]] = {
             InvokeFunction: self._call,
@@ -82,22 +106,57 @@ class WorkerSession:
         """Greet the worker: the first frame of every connection."""
         self._worker.send(WorkerRegistered(self._worker.id, self._worker.reattach_token))
         self._engine.connect(self._worker)
+        if REGISTER_WORKER not in self._engine.functions:
+            self.settle_namespace()  # nobody can say a namespace, so there is nothing to wait for
 
     def close(self) -> None:
         """Forget the worker; answers to calls it made are dropped."""
         self._open = False
         self._engine.disconnect(self._worker)
 
+    def settle_namespace(self, namespace: str | None = None) -> None:
+        """Decide, once, where this worker's registrations go; those that wait take effect in order.
+
+        Args:
+            namespace: What the worker declared; `None` when it declared nothing, or took too long.
+        """
+        if self._held is None:
+            if namespace not in (None, self._worker.namespace):
+                self._log.warning("namespace ignored: already settled", namespace=namespace)
+            return
+        held, self._held = self._held, None
+        if not self._is_connected:
+            return
+        self._worker.namespace = namespace or DEFAULT_NAMESPACE
+        for message in held:
+            self._handlers[type(message)](message)
+
     def receive(self, frame: str | bytes) -> None:
         """Take one frame. A frame that cannot be understood is logged, answered if it can be, and dropped."""
-        if not frame.strip():
+        if not self._is_connected or not frame.strip():
             return
         try:
             message = codec.decode(frame)
         except RemoteProtocolError as exc:
             self._refuse(frame, exc)
             return
+        if self._held is not None and self._must_wait(message):
+            self._held.append(message)
+            return
         self._handlers[type(message)](message)
+
+    @property
+    def _is_connected(self) -> bool:
+        """Tell whether the engine still knows the worker: an evicted one may have frames on their way."""
+        return self._engine.workers.get(self._worker.id) is self._worker
+
+    def _must_wait(self, message: InboundMessage) -> TypeGuard[_Registration | InvokeFunction]:
+        """Tell whether a message belongs after the registrations that wait: a call of one's own function."""
+        if isinstance(message, RegisterFunction):
+            self._held_function_ids.add(message.id)
+        if isinstance(message, InvokeFunction):
+            return message.function_id in self._held_function_ids
+        return isinstance(message, _Registration)
 
     def _refuse(self, frame: str | bytes, reason: RemoteProtocolError) -> None:
         self._log.warning("frame dropped", reason=str(reason), size_bytes=len(frame))
@@ -143,7 +202,8 @@ class WorkerSession:
         self._engine.triggers.unbind(message.id)
 
     def _unregister_trigger_type(self, message: UnregisterTriggerType) -> None:
-        self._engine.triggers.withdraw(WorkerTriggers(self._worker), message.id, self._worker.namespace)
+        namespace = message.namespace or self._worker.namespace
+        self._engine.triggers.withdraw(WorkerTriggers(self._worker), message.id, namespace)
 
     def _pong(self, _: Ping) -> None:
         self._worker.send(PongReply())
@@ -184,11 +244,24 @@ class WorkerSession:
         schema = FunctionSchema(
             message.description, message.request_format, message.response_format, message.metadata
         )
-        owner = self._engine.functions.offer(
-            Function(message.id, self._worker.namespace, self._worker, schema)
-        )
+        namespace = self._worker.namespace
+        if namespace != DEFAULT_NAMESPACE and message.id.startswith("engine::"):
+            self._refuse_function(message.id, owner_worker_id="")
+            return
+        owner = self._engine.functions.offer(Function(message.id, namespace, self._worker, schema))
         if owner is not None:
-            self._log.warning("function refused", function_id=message.id, owner_worker_id=owner.id)
+            self._refuse_function(message.id, owner_worker_id=owner.id)
+
+    def _refuse_function(self, function_id: str, *, owner_worker_id: str) -> None:
+        self._log.warning("function refused", function_id=function_id, owner_worker_id=owner_worker_id)
+        self._worker.send(
+            RegistrationRejected(
+                code="FUNCTION_NAMESPACE_CONFLICT",
+                namespace=self._worker.namespace,
+                owner_worker_id=owner_worker_id,
+                function_id=function_id,
+            )
+        )
 
     def _register_trigger(self, message: RegisterTrigger) -> None:
         for field, value in (

@@ -1,7 +1,7 @@
 """Trigger types and the bindings made to them (spec 01 §5)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -10,7 +10,7 @@ from bridge.engine.calls import DEFAULT_NAMESPACE
 from bridge.engine.workers import Worker
 from bridge.errors import BridgeError
 from bridge.protocol.outbound import TriggerBound, TriggerUnbound
-from bridge.protocol.payload import ABSENT
+from bridge.protocol.payload import absent
 
 __all__ = ["Binding", "TriggerProvider", "TriggerRegistry", "TriggerType", "WorkerTriggers"]
 
@@ -34,7 +34,7 @@ class Binding:
     trigger_type: str
     function_id: str
     config: msgspec.Raw
-    metadata: msgspec.Raw = ABSENT
+    metadata: msgspec.Raw = field(default_factory=absent)
     namespace: str = DEFAULT_NAMESPACE
     type_namespace: str | None = None
     owner: Worker | None = None
@@ -69,9 +69,9 @@ class TriggerType:
     provider: TriggerProvider
     namespace: str = DEFAULT_NAMESPACE
     owner_name: str | None = None
-    configuration_schema: msgspec.Raw = ABSENT
-    request_schema: msgspec.Raw = ABSENT
-    response_schema: msgspec.Raw = ABSENT
+    configuration_schema: msgspec.Raw = field(default_factory=absent)
+    request_schema: msgspec.Raw = field(default_factory=absent)
+    response_schema: msgspec.Raw = field(default_factory=absent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,17 @@ from bridge.protocol.outbound import OutboundMessage
 
 __all__ = ["Worker", "WorkerInfo"]
 
+
+def _nothing(*_: object) -> None:
+    """Do nothing."""
+
+
 MIB = 1024 * 1024
 _OLD_PYTHON_LIMIT_BYTES = MIB
 _MESSAGE_LIMIT_BYTES = 64 * MIB
 _FIRST_PYTHON_WITH_LARGE_MESSAGES = (0, 24, 5)
 _ENVELOPE_BYTES = 2048
+_FIRST_WITH_NAMESPACES = (0, 23)
 
 
 @dataclass(slots=True)
@@ -42,6 +48,8 @@ class Worker:
         connected_at_ms: Unix time.
         executing: The calls it has been given and not answered, by invocation id.
         namespace: Where its registrations go.
+        settle_namespace: Decides the namespace, once: registrations that waited for it take effect.
+        close: Ends the connection in good order, after the messages that wait.
     """
 
     id: str
@@ -53,6 +61,13 @@ class Worker:
     info: WorkerInfo = field(default_factory=WorkerInfo)
     executing: dict[str, Invocation] = field(default_factory=dict)
     namespace: str = DEFAULT_NAMESPACE
+    settle_namespace: Callable[[str | None], None] = _nothing
+    close: Callable[[], None] = _nothing
+
+    @property
+    def understands_rejection(self) -> bool:
+        """Tell whether the worker's SDK knows `registrationrejected` (spec 01 §3.6)."""
+        return self.info.version is None or _version(self.info.version) >= _FIRST_WITH_NAMESPACES
 
     def refusal_of(self, size_bytes: int) -> CapacityError | None:
         """Return why a payload may not be sent to this worker, if so."""

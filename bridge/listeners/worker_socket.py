@@ -20,7 +20,7 @@ from bridge.engine.engine import Engine
 from bridge.engine.session import WorkerSession
 from bridge.engine.workers import Worker
 from bridge.listeners.channel_socket import CHANNEL_PATH_PREFIX, ChannelSocket
-from bridge.listeners.outbox import Outbox
+from bridge.listeners.outbox import Outbox, OutboxEndedError
 from bridge.protocol import codec
 from bridge.protocol.outbound import OutboundMessage
 
@@ -43,6 +43,7 @@ class SocketLimits:
         handshake_timeout_s: How long the upgrade may take.
         ping_interval_s: How often a quiet peer is pinged.
         ping_timeout_s: After how long without an answer a peer counts as gone.
+        namespace_grace_s: How long registrations wait for the worker to name its namespace (spec 01 §3.3).
     """
 
     message_bytes: int = 64 * 1024 * 1024
@@ -51,6 +52,7 @@ class SocketLimits:
     handshake_timeout_s: float = 10
     ping_interval_s: float = 20
     ping_timeout_s: float = 20
+    namespace_grace_s: float = 5
 
 
 class WorkerSocket:
@@ -138,7 +140,7 @@ class WorkerSocket:
         outbox = Outbox(max_messages=self._limits.outbox_messages, max_bytes=self._limits.outbox_bytes)
 
         def send(message: OutboundMessage) -> None:
-            if not outbox.put(codec.encode(message)):
+            if not outbox.is_closed and not outbox.put(codec.encode(message)):
                 log.warning("worker dropped: it does not read its messages", worker_id=worker.id)
                 connection.transport.abort()
 
@@ -149,6 +151,7 @@ class WorkerSocket:
             reattach_token=str(uuid.uuid4()),
             connected_at_ms=time.time_ns() // 1_000_000,
             ip_address=_ip_address(connection),
+            close=outbox.end,
         )
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -158,10 +161,14 @@ class WorkerSocket:
 
                 session = WorkerSession(self._engine, worker, spawn)
                 session.open()
+                grace = asyncio.get_running_loop().call_later(
+                    self._limits.namespace_grace_s, session.settle_namespace
+                )
                 writer = tasks.create_task(_write(connection, outbox), name=f"writer {worker.id}")
                 try:
                     await self._read(connection, session)
                 finally:
+                    grace.cancel()
                     session.close()
                     writer.cancel()
         except* ConnectionClosed:
@@ -187,8 +194,11 @@ class WorkerSocket:
 
 
 async def _write(connection: ServerConnection, outbox: Outbox) -> None:
-    while True:
-        await connection.send(await outbox.get(), text=True)
+    try:
+        while True:
+            await connection.send(await outbox.get(), text=True)
+    except OutboxEndedError:
+        await connection.close()
 
 
 def _ip_address(connection: ServerConnection) -> str | None:

@@ -1,4 +1,4 @@
-"""What workers send (spec 01 §2). Field names are the wire's; `null` means absent where a field is optional."""
+"""What workers send (spec 01 §2). Field names are the wire's; an optional field that is `null` is absent."""
 
 from typing import Annotated
 

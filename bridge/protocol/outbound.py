@@ -10,6 +10,7 @@ __all__ = [
     "CallResult",
     "OutboundMessage",
     "PongReply",
+    "RegistrationRejected",
     "TriggerBound",
     "TriggerRejected",
     "TriggerUnbound",
@@ -27,6 +28,16 @@ class WorkerRegistered(_Outbound, frozen=True, tag="workerregistered"):
     worker_id: str
     reattach_token: str
     features: list[str] | None = None
+
+
+class RegistrationRejected(_Outbound, frozen=True, tag="registrationrejected"):
+    """Refuse a function or a worker name (spec 01 §2.3). SDKs before 0.23 do not know this frame."""
+
+    code: str
+    namespace: str
+    owner_worker_id: str
+    worker_name: str | None = None
+    function_id: str | None = None
 
 
 class CallFunction(_Outbound, frozen=True, tag="invokefunction"):
@@ -84,5 +95,12 @@ class PongReply(_Outbound, frozen=True, tag="pong"):
 
 
 OutboundMessage = (
-    WorkerRegistered | CallFunction | CallResult | TriggerBound | TriggerUnbound | TriggerRejected | PongReply
+    WorkerRegistered
+    | RegistrationRejected
+    | CallFunction
+    | CallResult
+    | TriggerBound
+    | TriggerUnbound
+    | TriggerRejected
+    | PongReply
 )

@@ -9,13 +9,18 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["ABSENT", "NULL", "encode", "is_object", "is_present", "with_entry"]
+__all__ = ["ABSENT", "NULL", "absent", "encode", "is_object", "is_present", "with_entry"]
 
 NULL: Final = msgspec.Raw(b"null")
 ABSENT: Final = msgspec.Raw(b"")
 
 _EMPTY_OBJECT = re.compile(rb"\{\s*\}")
 _encoder = msgspec.json.Encoder()
+
+
+def absent() -> msgspec.Raw:
+    """Return `ABSENT`: the default factory of dataclass fields, which take no unhashable default."""
+    return ABSENT
 
 
 def encode(value: object) -> msgspec.Raw:
