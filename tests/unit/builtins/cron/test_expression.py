@@ -175,6 +175,22 @@ def test_a_time_the_clock_shows_twice_matches_twice() -> None:
     assert parse("0 30 1 * * *").next_after(first, zone=zone) == datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("timezone", "moment", "expected"),
+    [
+        ("America/New_York", "2026-11-01 05:50:00", "2026-11-01 06:30:00"),  # 01:50 on the first pass
+        ("Europe/Berlin", "2026-10-25 00:50:00", "2026-10-25 01:30:00"),  # 02:50 on the first pass
+    ],
+)
+def test_a_time_passed_once_still_matches_on_the_second_pass(
+    timezone: str, moment: str, expected: str
+) -> None:
+    match = parse("0 30 1,2 * * *").next_after(
+        datetime.fromisoformat(moment).replace(tzinfo=UTC), zone=ZoneInfo(timezone)
+    )
+    assert match == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+
+
 def items(minimum: int, maximum: int, *, steps_to: int | None = None) -> st.SearchStrategy[str]:
     value = st.integers(minimum, maximum)
     ranges = st.tuples(value, value).map(lambda ends: f"{min(ends)}-{max(ends)}")
