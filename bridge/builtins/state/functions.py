@@ -1,0 +1,182 @@
+"""The `state::*` functions (spec 03 §1)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+
+from bridge.builtins.state.messages import (
+    DeleteInput,
+    EventType,
+    GetInput,
+    ListInput,
+    NoInput,
+    ScopesAnswer,
+    SetInput,
+    StateEvent,
+    UpdateInput,
+    VersionedAnswer,
+    WriteAnswer,
+)
+from bridge.builtins.state.triggers import StateTriggers
+from bridge.builtins.update_ops import UpdateResult, apply_update
+from bridge.engine.calls import Call
+from bridge.engine.engine import decode_input
+from bridge.errors import FunctionFailedError, InvalidInputError, StorageError
+from bridge.protocol import payload
+from bridge.protocol.payload import ABSENT, NULL
+from bridge.storage.port import KeyValueStore
+
+__all__ = ["StateFunctions", "StateSettings"]
+
+_set_decoder = msgspec.json.Decoder(SetInput)
+_get_decoder = msgspec.json.Decoder(GetInput)
+_delete_decoder = msgspec.json.Decoder(DeleteInput)
+_update_decoder = msgspec.json.Decoder(UpdateInput)
+_list_decoder = msgspec.json.Decoder(ListInput)
+_no_input_decoder = msgspec.json.Decoder(NoInput)
+
+
+@dataclass(frozen=True, slots=True)
+class StateSettings:
+    """How state behaves.
+
+    Attributes:
+        triggers_enabled: Whether writes fire triggers; when not, their events are lost.
+        max_value_bytes: The largest value `state::set` takes, as compact JSON; `None` takes any.
+        dotted_paths: Whether the path `a.b` of an update names the field `b` of `a`, not the field `a.b`.
+    """
+
+    triggers_enabled: bool = True
+    max_value_bytes: int | None = None
+    dotted_paths: bool = False
+
+
+class StateFunctions:
+    """Reads and writes entries.
+
+    Args:
+        store: Where the entries are kept.
+        settings: How state behaves.
+        triggers: Told of every write.
+    """
+
+    def __init__(self, store: KeyValueStore, settings: StateSettings, triggers: StateTriggers) -> None:
+        self._store = store
+        self._settings = settings
+        self._triggers = triggers
+
+    async def set(self, call: Call) -> msgspec.Raw:
+        """Replace a value; `expected_version` makes it a compare-and-set.
+
+        Raises:
+            VersionConflictError: The entry is at another version.
+            FunctionFailedError: The value is too large, or the store failed.
+        """
+        request = decode_input(call, _set_decoder)
+        self._check_size(request.scope, request.key, request.new_value)
+        with _reported_as("SET_ERROR"):
+            written = await self._store.set(
+                request.scope,
+                request.key,
+                bytes(request.new_value),
+                expected_version=request.expected_version,
+            )
+        answer = WriteAnswer(
+            _raw(written.old_value),
+            request.new_value,
+            version=None if request.expected_version is None else written.version,
+        )
+        self._announce_write(request.scope, request.key, written.old_value, request.new_value)
+        return payload.encode(answer)
+
+    async def get(self, call: Call) -> msgspec.Raw:
+        """Return a value; no result if there is none."""
+        request = decode_input(call, _get_decoder)
+        with _reported_as("GET_ERROR"):
+            entry = await self._store.get(request.scope, request.key)
+        if request.with_version:
+            return payload.encode(
+                VersionedAnswer(msgspec.Raw(entry.value), entry.version) if entry else VersionedAnswer()
+            )
+        return msgspec.Raw(entry.value) if entry else ABSENT
+
+    async def delete(self, call: Call) -> msgspec.Raw:
+        """Remove an entry and return its value; the event is fired even if there was none (spec 03 §2.3)."""
+        request = decode_input(call, _delete_decoder)
+        with _reported_as("DELETE_ERROR"):
+            old_value = await self._store.delete(
+                request.scope, request.key, expected_version=request.expected_version
+            )
+        self._announce(StateEvent("state:deleted", request.scope, request.key, _raw(old_value), NULL))
+        return ABSENT if old_value is None else msgspec.Raw(old_value)
+
+    async def update(self, call: Call) -> msgspec.Raw:
+        """Apply a list of changes to a value in one atomic step."""
+        request = decode_input(call, _update_decoder)
+        applied: UpdateResult | None = None
+
+        def change(current: bytes | None) -> bytes:
+            nonlocal applied
+            applied = apply_update(current, request.ops, dotted_paths=self._settings.dotted_paths)
+            return applied.new_value
+
+        with _reported_as("UPDATE_ERROR"):
+            written = await self._store.update(request.scope, request.key, change)
+        new_value = msgspec.Raw(written.new_value)
+        self._announce_write(request.scope, request.key, written.old_value, new_value)
+        return payload.encode(
+            WriteAnswer(_raw(written.old_value), new_value, errors=applied.errors if applied else ())
+        )
+
+    async def list(self, call: Call) -> msgspec.Raw:
+        """Return the values of a scope, in the order in which their keys were first written."""
+        request = decode_input(call, _list_decoder)
+        with _reported_as("LIST_ERROR"):
+            values = await self._store.list(request.scope)
+        return msgspec.Raw(b"[%b]" % b",".join(values))
+
+    async def list_groups(self, call: Call) -> msgspec.Raw:
+        """Return the names of the scopes that hold an entry."""
+        decode_input(call, _no_input_decoder)
+        with _reported_as("LIST_GROUPS_ERROR"):
+            scopes = await self._store.list_scopes()
+        return payload.encode(ScopesAnswer(scopes))
+
+    def _check_size(self, scope: str, key: str, value: msgspec.Raw) -> None:
+        limit_bytes = self._settings.max_value_bytes
+        if limit_bytes is None or len(value) <= limit_bytes:
+            return
+        # The limit counts compact JSON: spaces and escapes that an SDK may send do not count.
+        try:
+            size_bytes = len(payload.encode(msgspec.json.decode(value)))
+        except (msgspec.MsgspecError, RecursionError) as exc:
+            raise InvalidInputError(f"The value of {scope}/{key} cannot be measured: {exc}") from exc
+        if size_bytes > limit_bytes:
+            raise FunctionFailedError(
+                "VALUE_TOO_LARGE",
+                f"The value of {scope}/{key} has {size_bytes} bytes as compact JSON; max_value_bytes "
+                f"allows {limit_bytes}. Store less in one entry, or raise max_value_bytes of iii-state.",
+            )
+
+    def _announce_write(self, scope: str, key: str, old_value: bytes | None, new_value: msgspec.Raw) -> None:
+        event_type: EventType = "state:created" if old_value is None else "state:updated"
+        self._announce(StateEvent(event_type, scope, key, _raw(old_value), new_value))
+
+    def _announce(self, event: StateEvent) -> None:
+        if self._settings.triggers_enabled:
+            self._triggers.fire(event)
+
+
+def _raw(value: bytes | None) -> msgspec.Raw:
+    return NULL if value is None else msgspec.Raw(value)
+
+
+@contextmanager
+def _reported_as(code: str) -> Iterator[None]:
+    """Give a failure of the store the code that callers of this function know."""
+    try:
+        yield
+    except StorageError as exc:
+        raise FunctionFailedError(code, str(exc)) from exc

@@ -1,0 +1,88 @@
+"""The `state` trigger type: run a function when an entry changes (spec 03 §2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from bridge.builtins.state.messages import StateEvent
+from bridge.engine.engine import Engine
+from bridge.engine.triggers import Binding
+from bridge.errors import TriggerRejectedError
+from bridge.protocol import payload
+
+__all__ = ["StateTriggers"]
+
+log = structlog.get_logger("bridge.state")
+
+
+class _Filter(msgspec.Struct, frozen=True):
+    """A binding's configuration; a filter left out matches everything, an empty string only itself."""
+
+    scope: str | None = None
+    key: str | None = None
+    condition_function_id: str | None = None
+
+    def matches(self, event: StateEvent) -> bool:
+        return self.scope in (None, event.scope) and self.key in (None, event.key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watcher:
+    binding: Binding
+    filter: _Filter
+
+
+_filter_decoder = msgspec.json.Decoder(_Filter)
+
+
+class StateTriggers:
+    """Watches entries on behalf of bindings.
+
+    Args:
+        engine: Runs the bound functions.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._watchers: dict[str, _Watcher] = {}
+
+    def bind(self, binding: Binding) -> None:
+        """Begin to watch.
+
+        Raises:
+            TriggerRejectedError: The configuration is no object, or a filter is no string.
+        """
+        try:
+            wanted = _filter_decoder.decode(binding.config)
+        except msgspec.MsgspecError as exc:
+            raise TriggerRejectedError(
+                f"The configuration of state trigger {binding.id} cannot be used: {exc}. "
+                "It is an object with the optional strings scope, key and condition_function_id."
+            ) from exc
+        self._watchers[binding.id] = _Watcher(binding, wanted)
+
+    def unbind(self, binding: Binding) -> None:
+        """Stop watching."""
+        self._watchers.pop(binding.id, None)
+
+    def fire(self, event: StateEvent) -> None:
+        """Run the functions that wait for this event, in a task of their own: the writer does not wait."""
+        watchers = [each for each in self._watchers.values() if each.filter.matches(event)]
+        if watchers:
+            work = self._fire_in_turn(watchers, payload.encode(event))
+            self._engine.spawn(work, f"state triggers of {event.scope}/{event.key}")
+
+    async def _fire_in_turn(self, watchers: Sequence[_Watcher], event: msgspec.Raw) -> None:
+        for watcher in watchers:
+            outcome = await self._engine.fire(
+                watcher.binding, event, condition_function_id=watcher.filter.condition_function_id
+            )
+            if outcome is not None and outcome.error is not None:
+                log.warning(
+                    "state trigger failed",
+                    trigger_id=watcher.binding.id,
+                    function_id=watcher.binding.function_id,
+                    error=outcome.error.message,
+                )
