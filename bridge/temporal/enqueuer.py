@@ -165,7 +165,8 @@ class TemporalEnqueuer:
         if len(call.data) > self._settings.payload_limit_bytes:
             raise EnqueueError(
                 f"The payload has {len(call.data)} bytes; Temporal takes at most "
-                f"{self._settings.payload_limit_bytes}. Put large data in your own storage and enqueue a reference to it."
+                f"{self._settings.payload_limit_bytes}. Put large data in your own storage and "
+                "enqueue a reference to it."
             )
         receipt = self._receipt(call, queue)
         job = call.job

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -62,40 +61,61 @@ async def run_workers(
     """Poll for work until told to stop, then let what runs finish.
 
     Args:
+        client: The connection to Temporal.
+        tenancy: The names to poll under.
+        queues: The named queues.
+        deliveries: Runs users' functions.
+        operations: Runs the activities of our own workflows.
         stop: Set to stop.
         drain_timeout: How long running deliveries may take to finish; then they are cancelled.
 
     Cancellation: running deliveries are cut off and tried again later.
     """
-    async with AsyncExitStack() as running:
-        await running.enter_async_context(
-            Worker(
-                client,
-                task_queue=task_queue(tenancy),
-                workflows=WORKFLOWS,
-                workflow_runner=sandbox(),
-                activities=[
-                    operations.join_lane,
-                    operations.redrive,
-                    operations.is_open,
-                    operations.fire_cron,
-                ],
-                graceful_shutdown_timeout=drain_timeout,
-                max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
-            )
-        )
-        for name, queue in queues.items():
-            await running.enter_async_context(
-                Worker(
-                    client,
-                    task_queue=queue_task_queue(tenancy, name),
-                    activities=[deliveries.deliver],
-                    max_concurrent_activities=queue.concurrency,
-                    max_concurrent_activity_task_polls=min(queue.concurrency, _POLLS_PER_QUEUE),
-                    max_task_queue_activities_per_second=queue.rate_per_s,
-                    graceful_shutdown_timeout=drain_timeout,
-                    max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
-                )
-            )
+    workers = [
+        _workflow_worker(client, tenancy, operations, drain_timeout),
+        *(
+            _queue_worker(client, queue_task_queue(tenancy, name), queue, deliveries, drain_timeout)
+            for name, queue in queues.items()
+        ),
+    ]
+    async with asyncio.TaskGroup() as tasks:
+        for worker in workers:
+            tasks.create_task(worker.run(), name=f"temporal worker {worker.task_queue}")
         log.info("polling temporal", namespace=client.namespace, queues=sorted(queues))
         await stop.wait()
+        for worker in workers:
+            tasks.create_task(worker.shutdown(), name=f"stop temporal worker {worker.task_queue}")
+
+
+def _workflow_worker(
+    client: Client, tenancy: Tenancy, operations: Operations, drain_timeout: timedelta
+) -> Worker:
+    return Worker(
+        client,
+        task_queue=task_queue(tenancy),
+        workflows=WORKFLOWS,
+        workflow_runner=sandbox(),
+        activities=[
+            operations.join_lane,
+            operations.redrive,
+            operations.is_open,
+            operations.fire_cron,
+        ],
+        graceful_shutdown_timeout=drain_timeout,
+        max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
+    )
+
+
+def _queue_worker(
+    client: Client, on: str, queue: QueueWorker, deliveries: Deliveries, drain_timeout: timedelta
+) -> Worker:
+    return Worker(
+        client,
+        task_queue=on,
+        activities=[deliveries.deliver],
+        max_concurrent_activities=queue.concurrency,
+        max_concurrent_activity_task_polls=min(queue.concurrency, _POLLS_PER_QUEUE),
+        max_task_queue_activities_per_second=queue.rate_per_s,
+        graceful_shutdown_timeout=drain_timeout,
+        max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
+    )

@@ -1,0 +1,168 @@
+"""Dead letters, seen from the bridge: listed by visibility, decided by updates (spec 02 §6)."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import HistoryEventFilterType, TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, GetWorkflowExecutionHistoryRequest
+from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.client import WorkflowExecution as Execution
+from temporalio.common import RawValue
+from temporalio.service import RPCError, RPCStatusCode
+
+from bridge.errors import EngineError
+from bridge.temporal.connection import TemporalConnection
+from workflows.contract import Tenancy, Update, WorkflowType
+from workflows.names import dead_letter_id, dead_letter_prefix, queue_task_queue
+
+__all__ = ["DeadLetterEntry", "DeadLetters"]
+
+_CONCURRENT_UPDATES = 20
+_SECONDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterEntry:
+    """One dead letter, as lists show it.
+
+    Attributes:
+        receipt: The receipt of the message; also the id by which it is redriven or discarded.
+        payload: The message, as raw JSON.
+        failed_at_s: Unix time.
+        retries: Attempts made.
+    """
+
+    receipt: str
+    payload: msgspec.Raw
+    error: str
+    failed_at_s: int
+    retries: int
+    size_bytes: int
+    function_id: str
+    chain_id: str
+    workflow_id: str
+
+
+class DeadLetters:
+    """The dead letters of named queues.
+
+    Args:
+        connection: The way to Temporal.
+        tenancy: The names to use.
+    """
+
+    def __init__(self, connection: TemporalConnection, tenancy: Callable[[], Tenancy]) -> None:
+        self._connection = connection
+        self._tenancy = tenancy
+
+    async def count(self, queue: str) -> int:
+        """Count the dead letters of a queue."""
+        with _temporal_errors():
+            return (await self._connection.client.count_workflows(self._query(queue))).count
+
+    async def depth(self, queue: str) -> int:
+        """Count the deliveries of a queue that wait for a free slot."""
+        client = self._connection.client
+        request = DescribeTaskQueueRequest(
+            namespace=client.namespace,
+            task_queue=TaskQueue(name=queue_task_queue(self._tenancy(), queue)),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+            report_stats=True,
+        )
+        with _temporal_errors():
+            description = await client.workflow_service.describe_task_queue(request)
+        return description.stats.approximate_backlog_count
+
+    async def page(self, queue: str, *, offset: int, limit: int) -> list[DeadLetterEntry]:
+        """List dead letters, newest first."""
+        client = self._connection.client
+        with _temporal_errors():
+            found = [each async for each in client.list_workflows(self._query(queue), limit=offset + limit)]
+            return await asyncio.gather(*(self._entry(client, each) for each in found[offset:]))
+
+    async def redrive(self, queue: str) -> int:
+        """Send every dead letter of a queue on its way again, oldest first; answers how many."""
+        slots = asyncio.Semaphore(_CONCURRENT_UPDATES)
+
+        async def redrive(workflow_id: str) -> bool:
+            async with slots:
+                return await self._decide(workflow_id, Update.REDRIVE)
+
+        with _temporal_errors():
+            ids = [each.id async for each in self._connection.client.list_workflows(self._query(queue))]
+            return sum(await asyncio.gather(*(redrive(workflow_id) for workflow_id in reversed(ids))))
+
+    async def redrive_message(self, queue: str, receipt: str) -> bool:
+        """Send one dead letter on its way again; answers whether it was there."""
+        with _temporal_errors():
+            return await self._decide(self._id(queue, receipt), Update.REDRIVE)
+
+    async def discard_message(self, queue: str, receipt: str) -> bool:
+        """Let one dead letter go for good; answers whether it was there."""
+        with _temporal_errors():
+            return await self._decide(self._id(queue, receipt), Update.DISCARD)
+
+    async def _decide(self, workflow_id: str, update: Update) -> bool:
+        handle = self._connection.client.get_workflow_handle(workflow_id)
+        try:
+            decided: bool = await handle.execute_update(update, result_type=bool)
+        except RPCError as exc:
+            if exc.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        except WorkflowUpdateFailedError:
+            return False
+        return decided
+
+    async def _entry(self, client: Client, execution: Execution) -> DeadLetterEntry:
+        memo: dict[str, Any] = dict(await execution.memo())
+        return DeadLetterEntry(
+            receipt=memo["receipt"],
+            payload=await _first_payload(client, execution),
+            error=memo["error"],
+            failed_at_s=memo["failed_at_ms"] // _SECONDS,
+            retries=memo["attempts"],
+            size_bytes=memo["size_bytes"],
+            function_id=memo["function_id"],
+            chain_id=memo["chain_id"],
+            workflow_id=execution.id,
+        )
+
+    def _id(self, queue: str, receipt: str) -> str:
+        return dead_letter_id(self._tenancy(), queue, receipt)
+
+    def _query(self, queue: str) -> str:
+        prefix = dead_letter_prefix(self._tenancy(), queue).replace("'", "''")
+        return (
+            f"WorkflowType = '{WorkflowType.DEAD_LETTER}' AND ExecutionStatus = 'Running' "
+            f"AND WorkflowId STARTS_WITH '{prefix}'"
+        )
+
+
+@contextmanager
+def _temporal_errors() -> Iterator[None]:
+    try:
+        yield
+    except RPCError as exc:
+        raise EngineError(f"Temporal did not answer ({exc.status.name}): {exc.message}") from exc
+
+
+async def _first_payload(client: Client, execution: Execution) -> msgspec.Raw:
+    """Read a dead letter's payload from the first event of its history: no worker is asked."""
+    response = await client.workflow_service.get_workflow_execution_history(
+        GetWorkflowExecutionHistoryRequest(
+            namespace=client.namespace,
+            execution=WorkflowExecution(workflow_id=execution.id, run_id=execution.run_id),
+            maximum_page_size=1,
+            history_event_filter_type=HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT,
+        )
+    )
+    started = response.history.events[0].workflow_execution_started_event_attributes
+    (value,) = await client.data_converter.decode([started.input.payloads[1]], [RawValue])
+    return msgspec.Raw(value.payload.data)
