@@ -1,5 +1,6 @@
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import BridgeError, StorageError
 from bridge.storage import Entry, KeyValueStore, MemoryStore, SqliteStore, Written
-from bridge.storage.entry_table import EntryTable
+from bridge.storage.entry_table import EntryTable, Synchronous
 from tests.unit.storage.store_contract import KeyValueStoreContract, add
 
 Operation = Callable[[KeyValueStore], Awaitable[Any]]
@@ -91,6 +92,25 @@ async def test_writes_handed_in_together_share_transactions(
     assert begun == [True]
 
 
+async def test_work_handed_in_during_a_commit_is_done_after_it(store: SqliteStore) -> None:
+    loop, is_running, may_end = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def linger(_current: bytes | None) -> bytes:
+        loop.call_soon_threadsafe(is_running.set)
+        assert may_end.wait(timeout=5)
+        return b"1"
+
+    async with asyncio.timeout(5):
+        first = asyncio.create_task(store.update("orders", "a", linger))
+        await is_running.wait()
+        second = asyncio.create_task(store.set("orders", "b", b"2"))
+        closing = asyncio.create_task(store.close())
+        await asyncio.sleep(0)
+        may_end.set()
+        assert (await first, await second) == (Written(None, b"1", 1), Written(None, b"2", 1))
+        await closing
+
+
 async def test_more_callers_than_there_is_room_for_are_all_served(path: Path) -> None:
     store = await SqliteStore.open(path, max_pending=2)
     await asyncio.gather(*(store.update("orders", "a", add(1)) for _ in range(20)))
@@ -141,11 +161,14 @@ async def test_the_event_loop_is_never_blocked(path: Path) -> None:
         await store.close()
 
 
-@pytest.mark.parametrize(("synchronous", "level"), [("full", 2), ("normal", 1)])
-async def test_the_file_is_in_wal_mode_and_flushed_as_asked(path: Path, synchronous: Any, level: int) -> None:
+@pytest.mark.parametrize(("synchronous", "level", "full"), [("full", 2, 1), ("normal", 1, 0)])
+async def test_the_file_is_in_wal_mode_and_flushed_as_asked(
+    path: Path, synchronous: Synchronous, level: int, full: int
+) -> None:
     store = await SqliteStore.open(path, synchronous=synchronous)
     assert await query(store, "PRAGMA journal_mode") == [("wal",)]
     assert await query(store, "PRAGMA synchronous") == [(level,)]
+    assert await query(store, "PRAGMA fullfsync") == [(full,)]
     await store.close()
 
 
