@@ -3,8 +3,8 @@
  *
  * Every step is a function that hands the order to the next one through a named queue. How often a step is
  * tried, how long it waits and what runs in order is configured per queue in `iii-config.yaml`; no handler
- * repeats anything by itself. Handlers can be run again at any moment, so each looks at what the order already
- * has before it acts. The README beside this file shows how to run it and what to try.
+ * repeats anything by itself. Handlers can be run again at any moment, so each looks at what the order
+ * already has before it acts. The README beside this file shows how to run it and what to try.
  */
 
 import { createHash, randomUUID } from 'node:crypto'
