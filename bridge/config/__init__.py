@@ -1,0 +1,55 @@
+"""`iii-config.yaml` in both styles, the environment and the command line, as frozen models (spec 05 §4)."""
+
+from bridge.config.blocks.adapters import RedisAdapter, StateKvAdapter, StreamKvAdapter
+from bridge.config.blocks.configuration import ConfigurationBlock
+from bridge.config.blocks.cron import CronBlock
+from bridge.config.blocks.exec import ExecBlock
+from bridge.config.blocks.http import CorsBlock, HttpBlock, MiddlewareEntry
+from bridge.config.blocks.http_functions import HttpFunctionsBlock, UrlSecurity
+from bridge.config.blocks.listener import ExposeRule, ListenerBlock, Match, RbacBlock
+from bridge.config.blocks.observability import ObservabilityBlock
+from bridge.config.blocks.pubsub import PubSubBlock
+from bridge.config.blocks.queue import DEFAULT_QUEUE, DeadLetterLimits, QueueBlock, QueueConfig
+from bridge.config.blocks.state import StateBlock
+from bridge.config.blocks.stream import StreamBlock
+from bridge.config.blocks.temporal import AdminBlock, TemporalBlock, TlsBlock, WorkerOutboxLimits
+from bridge.config.bridge_config import BridgeConfig
+from bridge.config.environment import ENGINE_VERSION
+from bridge.config.loader import DEFAULT_PATHS, load_config
+from bridge.config.problems import InvalidConfigError, Problem
+
+__all__ = [
+    "DEFAULT_PATHS",
+    "DEFAULT_QUEUE",
+    "ENGINE_VERSION",
+    "AdminBlock",
+    "BridgeConfig",
+    "ConfigurationBlock",
+    "CorsBlock",
+    "CronBlock",
+    "DeadLetterLimits",
+    "ExecBlock",
+    "ExposeRule",
+    "HttpBlock",
+    "HttpFunctionsBlock",
+    "InvalidConfigError",
+    "ListenerBlock",
+    "Match",
+    "MiddlewareEntry",
+    "ObservabilityBlock",
+    "Problem",
+    "PubSubBlock",
+    "QueueBlock",
+    "QueueConfig",
+    "RbacBlock",
+    "RedisAdapter",
+    "StateBlock",
+    "StateKvAdapter",
+    "StreamBlock",
+    "StreamKvAdapter",
+    "TemporalBlock",
+    "TlsBlock",
+    "UrlSecurity",
+    "WorkerOutboxLimits",
+    "load_config",
+]

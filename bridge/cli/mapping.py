@@ -1,0 +1,129 @@
+"""How a configuration maps to Temporal, in words (the tables of docs/architecture.md, for one file)."""
+
+from collections.abc import Iterable, Iterator
+
+from bridge.config import BridgeConfig, QueueConfig, RedisAdapter, StateBlock, StreamBlock
+from workflows import names
+from workflows.contract import Tenancy
+
+__all__ = ["describe"]
+
+_SHOWN_DELAYS = 4
+_UNITS_MS = ((3_600_000, "h"), (60_000, "min"), (1000, "s"))
+
+Rows = Iterable[tuple[str, str]]
+
+
+def describe(config: BridgeConfig) -> Iterator[str]:
+    """Give the lines that tell what is served where, and what each part is on Temporal."""
+    yield f"{config.source or 'The built-in configuration'} is valid."
+    yield from _section("Temporal", _temporal(config))
+    yield from _section("Listening", _listening(config))
+    yield from _section("Queues", _queues(config))
+    yield from _section("Trigger types", _trigger_types(config))
+    yield from _section("Adapters", _adapters(config))
+
+
+def _section(title: str, rows: Rows) -> Iterator[str]:
+    rows = list(rows)
+    width = max(len(name) for name, _ in rows)
+    yield ""
+    yield title
+    for name, text in rows:
+        yield f"  {name:<{width}}  {text}"
+
+
+def _temporal(config: BridgeConfig) -> Rows:
+    temporal = config.temporal
+    yield "address", f"{temporal.address}, {'TLS' if temporal.tls or temporal.api_key else 'no TLS'}"
+    yield "namespace", temporal.namespace
+    yield "names", f"begin with {temporal.prefix}"
+    yield "Web UI", temporal.ui_url or "unknown; set `ui_url` to get links"
+
+
+def _listening(config: BridgeConfig) -> Rows:
+    for listener in config.listeners:
+        yield "workers", f"ws://{listener.host}:{listener.port}" + (", with rbac" if listener.rbac else "")
+    if config.http:
+        yield "HTTP triggers", f"http://{config.http.host}:{config.http.port}"
+    if config.stream:
+        yield "stream clients", f"ws://{config.stream.host}:{config.stream.port}"
+    admin = config.temporal.admin
+    yield "health and metrics", f"http://{admin.host}:{admin.port}"
+
+
+def _queues(config: BridgeConfig) -> Rows:
+    tenancy = Tenancy(prefix=config.temporal.prefix)
+    for name, queue in config.queues.items():
+        parts = (
+            f"task queue {names.queue_task_queue(tenancy, name)}",
+            _order(tenancy, name, queue),
+            _attempts(queue),
+            f"then dead letter {names.dead_letter_id(tenancy, name, '<receipt>')}",
+        )
+        yield name, "; ".join(parts)
+
+
+def _order(tenancy: Tenancy, name: str, queue: QueueConfig) -> str:
+    if not queue.is_fifo:
+        return f"any order, {queue.concurrency} at once"
+    lane = names.lane_id(tenancy, name, "<group>")
+    return f"in order per {queue.message_group_field} (lane {lane}), {queue.concurrency} groups at once"
+
+
+def _attempts(queue: QueueConfig) -> str:
+    attempts = queue.max_attempts
+    text = f"{attempts} attempt{'s' if attempts > 1 else ''} of at most {_duration(queue.timeout_ms)}"
+    delays = [queue.backoff_after_ms(failure) for failure in range(1, min(attempts - 1, _SHOWN_DELAYS) + 1)]
+    if not delays:
+        return text
+    more = ", …" if attempts - 1 > _SHOWN_DELAYS else ""
+    return f"{text}, waiting {', '.join(map(_duration, delays))}{more}"
+
+
+def _trigger_types(config: BridgeConfig) -> Rows:
+    chain = names.chain_id(Tenancy(prefix=config.temporal.prefix), "<receipt>")
+    yield "durable:subscriber, queue", f"one workflow {chain} per subscribed function and message"
+    if config.cron:
+        yield "cron", f"one Schedule {config.temporal.prefix}.cron/<function id>/<digest> per trigger"
+    served = {
+        "http": config.http,
+        "state": config.state,
+        "stream, stream:join, stream:leave": config.stream,
+        "subscribe": config.pubsub,
+        "configuration": config.configuration,
+        "log, trace": config.observability,
+        "engine::functions-available": config.listeners,
+        "engine::workers-available": config.listeners,
+    }
+    for types, block in served.items():
+        if block is not None:
+            yield types, "calls the function directly; nothing in Temporal"
+
+
+def _adapters(config: BridgeConfig) -> Rows:
+    yield "iii-queue", f"{config.queue.adapter.name}: messages are in Temporal"
+    if config.cron:
+        yield "iii-cron", f"{config.cron.adapter.name}: schedules are in Temporal"
+    if config.state:
+        yield "iii-state", _store(config.state)
+    if config.stream:
+        yield "iii-stream", _store(config.stream)
+    if config.pubsub:
+        yield "iii-pubsub", f"{config.pubsub.adapter.name}: delivered to who listens now"
+
+
+def _store(block: StateBlock | StreamBlock) -> str:
+    match block.adapter:
+        case RedisAdapter(config=redis):
+            return f"redis: {redis.location}"
+        case adapter:
+            path = adapter.config.database_path
+            return f"kv: in SQLite file {path}" if path else "kv: in memory, lost at the end"
+
+
+def _duration(milliseconds: int) -> str:
+    for unit_ms, name in _UNITS_MS:
+        if milliseconds >= unit_ms and milliseconds % unit_ms == 0:
+            return f"{milliseconds // unit_ms} {name}"
+    return f"{milliseconds} ms"

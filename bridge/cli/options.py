@@ -1,0 +1,62 @@
+"""Options that several commands have, and how they become a configuration."""
+
+import os
+from pathlib import Path
+
+import click
+
+from bridge.config import BridgeConfig, load_config
+
+__all__ = [
+    "config_option",
+    "load_from",
+    "log_format_option",
+    "temporal_address_option",
+    "temporal_namespace_option",
+]
+
+config_option = click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="III_TEMPORAL_CONFIG",
+    show_envvar=True,
+    metavar="FILE",
+    help="The configuration.  [default: iii-config.yaml, then config.yaml, then built-in defaults]",
+)
+log_format_option = click.option(
+    "--log-format",
+    type=click.Choice(["console", "json"]),
+    default="console",
+    show_default=True,
+    envvar="III_TEMPORAL_LOG_FORMAT",
+    show_envvar=True,
+    help="How log lines are written.",
+)
+# The variables of these two are read with the configuration, so that a message can name where a value
+# came from; click only tells about them.
+temporal_address_option = click.option(
+    "--temporal-address",
+    metavar="HOST:PORT",
+    help="Temporal's frontend; beats the configuration.  [env var: III_TEMPORAL_ADDRESS]",
+)
+temporal_namespace_option = click.option(
+    "--temporal-namespace",
+    metavar="NAME",
+    help="Temporal's namespace; beats the configuration.  [env var: III_TEMPORAL_NAMESPACE]",
+)
+
+
+def load_from(
+    config: Path | None, *, temporal_address: str | None = None, temporal_namespace: str | None = None
+) -> BridgeConfig:
+    """Load the configuration a command was given; flags beat the environment, which beats the file.
+
+    Raises:
+        InvalidConfigError: The configuration cannot be used.
+    """
+    overrides = {
+        "iii-temporal.address": temporal_address,
+        "iii-temporal.namespace": temporal_namespace,
+    }
+    return load_config(config, environ=os.environ, overrides=overrides)

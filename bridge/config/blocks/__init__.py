@@ -1,0 +1,1 @@
+"""One module per block of `iii-config.yaml`; keys, defaults and bounds (spec 05 §4.3)."""

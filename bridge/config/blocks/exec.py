@@ -1,0 +1,21 @@
+"""`iii-exec` (spec 05 §7)."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from bridge.config.block import Block
+
+__all__ = ["ExecBlock"]
+
+
+class ExecBlock(Block):
+    """Processes started with the bridge.
+
+    Attributes:
+        commands: Shell commands; all but the last run to their end, the last keeps running.
+        watch: Globs; a change to a matching file starts the commands again.
+    """
+
+    commands: Annotated[tuple[str, ...], Field(strict=False, alias="exec")]
+    watch: Annotated[tuple[str, ...], Field(strict=False)] = ()
