@@ -267,12 +267,16 @@ def test_endless_nesting_rejects_the_call() -> None:
         apply_update(deep, ())
 
 
-def test_nesting_the_value_too_deeply_rejects_the_call() -> None:
+def append_at_growing_depths() -> None:
     path = encode(["a"] * 32)
+    for depth in range(500, 1000, 10):  # how deep is too deep depends on the caller's own depth
+        deep = b"[" * depth + b"]" * depth
+        apply_update(b"{}", decode_ops(b'[{"type":"append","path":%b,"value":%b}]' % (path, deep)))
+
+
+def test_nesting_the_value_too_deeply_rejects_the_call() -> None:
     with pytest.raises(InvalidInputError, match="nests the value too deeply"):
-        for depth in range(500, 1000, 10):  # the limit depends on the depth of the stack
-            deep = b"[" * depth + b"]" * depth
-            apply_update(b"{}", decode_ops(b'[{"type":"append","path":%b,"value":%b}]' % (path, deep)))
+        append_at_growing_depths()
 
 
 def test_text_that_is_not_utf_8_rejects_the_call() -> None:
