@@ -13,7 +13,7 @@ from bridge.protocol.payload import absent
 if TYPE_CHECKING:
     from bridge.engine.workers import Worker
 
-__all__ = ["DEFAULT_NAMESPACE", "Call", "Invocation", "Job", "OnDone", "Outcome"]
+__all__ = ["DEFAULT_NAMESPACE", "Call", "Invocation", "Job", "OnDone", "Outcome", "error_body"]
 
 DEFAULT_NAMESPACE = "default"
 
@@ -67,6 +67,13 @@ class Call:
     caller: "Worker | None" = None
 
 
+def error_body(exc: BridgeError) -> ErrorBody:
+    """Return the wire form of an error of the bridge."""
+    if isinstance(exc, FunctionFailedError):
+        return ErrorBody(exc.failure_code, exc.message, exc.stacktrace)
+    return ErrorBody(exc.code, str(exc))
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a call ended: with a result (perhaps an absent one) or with an error."""
@@ -77,9 +84,7 @@ class Outcome:
     @classmethod
     def failed(cls, exc: BridgeError) -> "Outcome":
         """Translate an error of the bridge into its wire form."""
-        if isinstance(exc, FunctionFailedError):
-            return cls(error=ErrorBody(exc.failure_code, exc.message, exc.stacktrace))
-        return cls(error=ErrorBody(exc.code, str(exc)))
+        return cls(error=error_body(exc))
 
     def unwrap(self) -> msgspec.Raw:
         """Return the result.

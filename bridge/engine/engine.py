@@ -15,7 +15,7 @@ from bridge.engine.functions import (
     FunctionRegistry,
     FunctionSchema,
 )
-from bridge.engine.tracing import baggage_with_invocation, new_traceparent
+from bridge.engine.tracing import baggage_with_invocation, new_traceparent, valid_traceparent
 from bridge.engine.triggers import Binding, TriggerRegistry, TriggerType
 from bridge.engine.workers import Worker
 from bridge.errors import (
@@ -108,8 +108,7 @@ class Engine:
 
     def add_trigger_type(self, trigger_type: TriggerType) -> None:
         """Provide a trigger type, by the bridge or by a worker; bindings that waited for it go in force."""
-        for binding, reason in self.triggers.provide(trigger_type).items():
-            log.warning("trigger rejected", trigger_id=binding.id, reason=str(reason))
+        self.triggers.provide(trigger_type)
 
     def start(self, call: Call, on_done: OnDone) -> None:
         """Send a call on its way.
@@ -221,14 +220,14 @@ class Engine:
         return None
 
     def _hand_over(self, call: Call, worker: Worker, on_done: OnDone) -> tuple[Worker, Invocation] | None:
-        size_bytes = len(call.data) + len(call.metadata)
-        if too_large := worker.refusal_of(size_bytes):
+        payload_bytes = len(call.data) + len(call.metadata)
+        if too_large := worker.refusal_of(payload_bytes, call.function_id, call.baggage):
             on_done(Outcome.failed(too_large))
             return None
         invocation = Invocation(
             id=self.new_id(),
             function_id=call.function_id,
-            traceparent=call.traceparent or new_traceparent(self.new_id()),
+            traceparent=valid_traceparent(call.traceparent) or new_traceparent(self.new_id()),
             job=call.job,
             on_done=on_done,
         )

@@ -48,8 +48,27 @@ class Function:
 
 @dataclass(slots=True)
 class _Offers:
-    offers: list[Function] = field(default_factory=list)
+    """Who offers one function.
+
+    Attributes:
+        builtin: The bridge's own function: a worker's takes its place as long as the worker stays.
+        replicas: The workers' offers, the newest last.
+        turn: Whose turn it was last.
+    """
+
+    builtin: Function | None = None
+    replicas: list[Function] = field(default_factory=list)
     turn: int = 0
+
+    def take_turn(self) -> Function | None:
+        if not self.replicas:
+            return self.builtin
+        self.turn = (self.turn + 1) % len(self.replicas)
+        return self.replicas[self.turn]
+
+    @property
+    def all(self) -> list[Function]:
+        return self.replicas or ([self.builtin] if self.builtin else [])
 
 
 class FunctionRegistry:
@@ -57,7 +76,8 @@ class FunctionRegistry:
 
     Args:
         duplicates: What a second worker offering the same function means. `balance` spreads the calls over
-            all of them, `last-wins` gives all calls to the newcomer, `reject` refuses it.
+            all of them, `last-wins` gives all calls to the newcomer, `reject` refuses it, unless its SDK is
+            too old to be told: then the newcomer wins, as it did then (spec 01 §3.5).
         on_offered: Called with the id of each function that a worker has begun to offer.
     """
 
@@ -73,31 +93,44 @@ class FunctionRegistry:
         Returns:
             The worker that owns the function, when the newcomer is refused.
         """
-        entry = self._functions.setdefault((function.namespace, function.id), _Offers())
-        others = [each for each in entry.offers if each.provider is not function.provider]
-        if isinstance(function.provider, Worker):
-            incumbents = [each.provider for each in others if isinstance(each.provider, Worker)]
-            if incumbents and self.duplicates == "reject":
-                return incumbents[0]
-            # A worker's own function takes the place of a built-in one (spec 01 §3.5).
-            others = [each for each in others if isinstance(each.provider, Worker)]
-            if self.duplicates == "last-wins":
-                others = []
-        entry.offers = [*others, function]
-        if isinstance(function.provider, Worker):
-            self._offered_by.setdefault(function.provider, set()).add((function.namespace, function.id))
-            self._on_offered(function.id)
+        key = (function.namespace, function.id)
+        entry = self._functions.setdefault(key, _Offers())
+        newcomer = function.provider
+        if not isinstance(newcomer, Worker):
+            entry.builtin = function
+            return None
+        others = [each for each in entry.replicas if each.provider is not newcomer]
+        if others and self.duplicates != "balance":
+            incumbent = others[-1].provider
+            if (
+                self.duplicates == "reject"
+                and newcomer.understands_rejection
+                and isinstance(incumbent, Worker)
+            ):
+                return incumbent
+            self._dispossess(others, key)
+            others = []
+        entry.replicas = [*others, function]
+        self._offered_by.setdefault(newcomer, set()).add(key)
+        self._on_offered(function.id)
         return None
+
+    def _dispossess(self, offers: list[Function], key: tuple[str, str]) -> None:
+        """Forget who offered what a newcomer takes over; they do not get it back (spec 01 §3.5)."""
+        for each in offers:
+            if isinstance(each.provider, Worker):
+                self._offered_by[each.provider].discard(key)
 
     def withdraw(self, worker: Worker, function_id: str, namespace: str = DEFAULT_NAMESPACE) -> None:
         """Remove a worker's offer; does nothing when the worker is not offering the function."""
-        entry = self._functions.get((namespace, function_id))
-        if entry is None:
+        key = (namespace, function_id)
+        if key not in self._offered_by.get(worker, ()):
             return
-        entry.offers = [each for each in entry.offers if each.provider is not worker]
-        self._offered_by.get(worker, set()).discard((namespace, function_id))
-        if not entry.offers:
-            del self._functions[namespace, function_id]
+        self._offered_by[worker].discard(key)
+        entry = self._functions[key]
+        entry.replicas = [each for each in entry.replicas if each.provider is not worker]
+        if not entry.all:
+            del self._functions[key]
 
     def withdraw_all(self, worker: Worker) -> None:
         """Remove everything a worker offers."""
@@ -108,29 +141,31 @@ class FunctionRegistry:
     def pick(self, function_id: str, namespace: str = DEFAULT_NAMESPACE) -> Function | None:
         """Choose who runs the next call: the providers take turns."""
         entry = self._functions.get((namespace, function_id))
-        if entry is None:
-            return None
-        entry.turn = (entry.turn + 1) % len(entry.offers)
-        return entry.offers[entry.turn]
+        return entry.take_turn() if entry else None
 
     def find(self, function_id: str, namespace: str = DEFAULT_NAMESPACE) -> Function | None:
         """Return the newest offer of a function, without taking a turn."""
         entry = self._functions.get((namespace, function_id))
-        return entry.offers[-1] if entry else None
+        return entry.all[-1] if entry else None
+
+    def offers_of(self, function_id: str, namespace: str = DEFAULT_NAMESPACE) -> list[Function]:
+        """Return every offer of a function that is called, the newest last."""
+        entry = self._functions.get((namespace, function_id))
+        return list(entry.all) if entry else []
 
     def namespaces_of(self, function_id: str) -> list[str]:
         """Return the namespaces in which a function is on offer."""
         return sorted(namespace for namespace, each in self._functions if each == function_id)
 
     def offered_by(self, worker: Worker) -> list[Function]:
-        """Return what a worker offers."""
+        """Return what a worker offers, by namespace and id."""
         keys = sorted(self._offered_by.get(worker, ()))
-        return [each for key in keys for each in self._functions[key].offers if each.provider is worker]
+        return [each for key in keys for each in self._functions[key].replicas if each.provider is worker]
 
     def __iter__(self) -> Iterator[Function]:
-        """Iterate over every offer."""
-        for entry in list(self._functions.values()):
-            yield from entry.offers
+        """Iterate over every function once, by namespace and id, each as its newest offer."""
+        for key in sorted(self._functions):
+            yield self._functions[key].all[-1]
 
     def __contains__(self, function_id: str) -> bool:
         """Tell whether a function is on offer in the default namespace."""

@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 import structlog
 
 from bridge.engine.attribution import attribute
-from bridge.engine.calls import DEFAULT_NAMESPACE, Call, Outcome
+from bridge.engine.calls import DEFAULT_NAMESPACE, Call, Outcome, error_body
 from bridge.engine.engine import Engine, Spawn
 from bridge.engine.functions import Function, FunctionSchema
 from bridge.engine.triggers import Binding, TriggerType, WorkerTriggers
@@ -47,7 +47,7 @@ from bridge.protocol.outbound import (
     WorkerRegistered,
 )
 
-__all__ = ["WorkerSession"]
+__all__ = ["REGISTER_WORKER", "WorkerSession"]
 
 _Registration = (
     RegisterFunction
@@ -172,7 +172,7 @@ class WorkerSession:
             function_id=message.function_id,
             data=message.data,
             namespace=message.namespace or DEFAULT_NAMESPACE,
-            metadata=message.metadata,
+            metadata=message.metadata if payload.is_present(message.metadata) else payload.ABSENT,
             traceparent=message.traceparent,
             baggage=message.baggage,
             job=attribute(self._worker.executing, baggage=message.baggage, traceparent=message.traceparent),
@@ -222,7 +222,9 @@ class WorkerSession:
     def _answer(self, message: InvokeFunction, outcome: Outcome) -> None:
         if message.invocation_id is None or not self._open:
             return
-        if too_large := self._worker.refusal_of(len(outcome.result)):
+        error = outcome.error
+        texts = (error.code, error.message, error.stacktrace) if error else ()
+        if too_large := self._worker.refusal_of(len(outcome.result), *texts):
             outcome = Outcome.failed(too_large)
         self._worker.send(
             CallResult(
@@ -289,9 +291,9 @@ class WorkerSession:
 
     def _reject(self, message: RegisterTrigger, reason: BridgeError) -> None:
         self._log.warning("trigger rejected", trigger_id=message.id, reason=str(reason))
-        error = Outcome.failed(reason).error
-        if error is not None:
-            self._worker.send(TriggerRejected(message.id, message.trigger_type, message.function_id, error))
+        self._worker.send(
+            TriggerRejected(message.id, message.trigger_type, message.function_id, error_body(reason))
+        )
 
     def _register_trigger_type(self, message: RegisterTriggerType) -> None:
         if message.namespace is not None and not message.namespace.strip():
@@ -309,17 +311,7 @@ class WorkerSession:
         )
 
     def _settle_binding(self, message: TriggerRegistrationResult) -> None:
-        """Tell the owner when the provider refused its binding after the fact (spec 01 §5.3)."""
-        trigger_type = self._engine.triggers.provider_of(message.id)
-        if message.error is None or trigger_type is None:
-            return
-        if trigger_type.provider != WorkerTriggers(self._worker):
-            return
-        binding = self._engine.triggers.park(message.id)
-        if binding is not None and binding.owner is not None:
-            binding.owner.send(
-                TriggerRejected(message.id, message.trigger_type, message.function_id, message.error)
-            )
+        self._engine.triggers.settle(WorkerTriggers(self._worker), message.id, message.error)
 
     def _reattach(self, message: Reattach) -> None:
         """Evict the connection this one replaces, so that nothing of it lingers (spec 01 §3.7)."""

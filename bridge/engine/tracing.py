@@ -8,18 +8,24 @@ __all__ = [
     "invocation_in_baggage",
     "new_traceparent",
     "trace_id_of",
+    "valid_traceparent",
 ]
 
 BAGGAGE_KEY = "iii-temporal.invocation"
 """The baggage entry that leads a nested call back to the invocation it was made in."""
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.{0,200})?")
 
 
 def trace_id_of(traceparent: str) -> str | None:
     """Return the trace id, or `None` when the text is not a trace context."""
     matched = _TRACEPARENT.fullmatch(traceparent)
     return matched[1] if matched else None
+
+
+def valid_traceparent(traceparent: str | None) -> str | None:
+    """Return the trace context, or `None` when it is none: an invalid one is not passed on."""
+    return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
 
 
 def new_traceparent(span_source: str, trace_id: str | None = None) -> str:

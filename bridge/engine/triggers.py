@@ -1,18 +1,22 @@
 """Trigger types and the bindings made to them (spec 01 §5)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
+import structlog
 
-from bridge.engine.calls import DEFAULT_NAMESPACE
+from bridge.engine.calls import DEFAULT_NAMESPACE, error_body
 from bridge.engine.workers import Worker
 from bridge.errors import BridgeError
-from bridge.protocol.outbound import TriggerBound, TriggerUnbound
+from bridge.protocol.inbound import ErrorBody
+from bridge.protocol.outbound import TriggerBound, TriggerRejected, TriggerUnbound
 from bridge.protocol.payload import absent
 
 __all__ = ["Binding", "TriggerProvider", "TriggerRegistry", "TriggerType", "WorkerTriggers"]
+
+log = structlog.get_logger("bridge.triggers")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +85,14 @@ class WorkerTriggers:
     worker: Worker
 
     def bind(self, binding: Binding) -> None:
-        """Send the binding to the worker."""
+        """Send the binding to the worker.
+
+        Raises:
+            CapacityError: It is larger than the worker's SDK can take.
+        """
+        texts = (binding.id, binding.trigger_type, binding.function_id)
+        if too_large := self.worker.refusal_of(len(binding.config) + len(binding.metadata), *texts):
+            raise too_large
         self.worker.send(
             TriggerBound(
                 id=binding.id,
@@ -102,87 +113,103 @@ class WorkerTriggers:
 
 
 class TriggerRegistry:
-    """All trigger types and bindings. A binding whose type nobody provides is parked until somebody does."""
+    """All trigger types and bindings. A binding whose type nobody provides is parked until somebody does.
+
+    Of several providers of one type the newest is in force; the one before it takes over when it leaves.
+    """
 
     def __init__(self) -> None:
-        self._types: dict[tuple[str, str], TriggerType] = {}
+        self._types: dict[tuple[str, str], list[TriggerType]] = {}
         self._bindings: dict[str, Binding] = {}
-        self._provided_by: dict[str, TriggerType] = {}
+        self._in_force: dict[str, TriggerType] = {}
+        self._answers: dict[str, Callable[[ErrorBody | None], None]] = {}
 
-    def provide(self, trigger_type: TriggerType) -> dict[Binding, BridgeError]:
-        """Add or replace a trigger type and hand it the bindings that wait for it.
+    def provide(self, trigger_type: TriggerType) -> None:
+        """Add a trigger type, or replace what its provider said of it, and hand over the bindings made to it.
 
-        Returns:
-            The bindings the provider refused, and why; they are parked.
+        A binding the provider refuses is parked, and its owner told.
         """
         key = (trigger_type.namespace, trigger_type.id)
-        replaced = self._types.get(key)
-        self._types[key] = trigger_type
-        refused: dict[Binding, BridgeError] = {}
+        others = [each for each in self._types.get(key, ()) if each.provider != trigger_type.provider]
+        self._types[key] = [*others, trigger_type]
         for binding in list(self._bindings.values()):
-            current = self._provided_by.get(binding.id)
-            if self._resolve(binding) is not trigger_type or (
-                current is not None and current is not replaced
-            ):
-                continue
-            try:
-                trigger_type.provider.bind(binding)
-                self._provided_by[binding.id] = trigger_type
-            except BridgeError as exc:
-                refused[binding] = exc
-        return refused
+            if self._resolve(binding) is trigger_type:
+                self._hand_over(binding, trigger_type)
 
     def withdraw(self, provider: TriggerProvider, type_id: str, namespace: str = DEFAULT_NAMESPACE) -> None:
-        """Remove a trigger type, if this provider still provides it; its bindings are parked."""
-        trigger_type = self._types.get((namespace, type_id))
-        if trigger_type is None or trigger_type.provider != provider:
+        """Remove a provider of a trigger type; its bindings go to whoever else provides it, or are parked."""
+        key = (namespace, type_id)
+        providers = self._types.get(key, [])
+        withdrawn = next((each for each in providers if each.provider == provider), None)
+        if withdrawn is None:
             return
-        del self._types[namespace, type_id]
-        self._provided_by = {
-            binding_id: each for binding_id, each in self._provided_by.items() if each is not trigger_type
-        }
+        providers.remove(withdrawn)
+        if not providers:
+            del self._types[key]
+        for binding in [each for each in self.bindings if self._in_force[each.id] is withdrawn]:
+            del self._in_force[binding.id]
+            if successor := self._resolve(binding):
+                self._hand_over(binding, successor)
 
     def bind(self, binding: Binding) -> None:
         """Put a binding in force, or park it; the same id replaces the earlier binding.
 
         Raises:
-            TriggerRejectedError: The provider refused the configuration; the binding does not exist.
+            BridgeError: The provider refused the configuration; the binding does not exist.
         """
         self.unbind(binding.id)
         trigger_type = self._resolve(binding)
         if trigger_type is not None:
             trigger_type.provider.bind(binding)
-            self._provided_by[binding.id] = trigger_type
+            self._in_force[binding.id] = trigger_type
         self._bindings[binding.id] = binding
 
     def unbind(self, binding_id: str) -> Binding | None:
         """Remove a binding; returns it, or `None` when the id is unknown."""
         binding = self._bindings.pop(binding_id, None)
-        trigger_type = self._provided_by.pop(binding_id, None)
+        trigger_type = self._in_force.pop(binding_id, None)
+        self._answers.pop(binding_id, None)
         if binding is not None and trigger_type is not None:
             trigger_type.provider.unbind(binding)
         return binding
 
-    def park(self, binding_id: str) -> Binding | None:
-        """Take a binding out of force that its provider refused after the fact (spec 01 §5.3)."""
-        self._provided_by.pop(binding_id, None)
-        return self._bindings.get(binding_id)
+    def expect_answer(self, binding_id: str, on_answer: Callable[[ErrorBody | None], None]) -> None:
+        """Have the provider's answer to a binding told: its error, or `None` when it accepted.
+
+        Nothing is told when the binding is removed first.
+        """
+        self._answers[binding_id] = on_answer
+
+    def settle(self, provider: TriggerProvider, binding_id: str, error: ErrorBody | None) -> None:
+        """Take a provider's answer to a binding; one that it refused is parked, and its owner told.
+
+        Only the provider in force is listened to (spec 01 §5.3).
+        """
+        trigger_type = self._in_force.get(binding_id)
+        if trigger_type is None or trigger_type.provider != provider:
+            return
+        if error is not None:
+            del self._in_force[binding_id]
+            _tell_owner(self._bindings[binding_id], error)
+        if on_answer := self._answers.pop(binding_id, None):
+            on_answer(error)
 
     def disconnect(self, worker: Worker) -> None:
         """Remove the bindings a worker owns and the types it provides."""
         for binding in [each for each in self._bindings.values() if each.owner is worker]:
             self.unbind(binding.id)
         own = WorkerTriggers(worker)
-        for trigger_type in [each for each in self._types.values() if each.provider == own]:
+        for trigger_type in [each for same in self._types.values() for each in same if each.provider == own]:
             self.withdraw(own, trigger_type.id, trigger_type.namespace)
 
     def provider_of(self, binding_id: str) -> TriggerType | None:
         """Return the type that keeps a binding in force; `None` when it is parked or unknown."""
-        return self._provided_by.get(binding_id)
+        return self._in_force.get(binding_id)
 
     def find_type(self, type_id: str, namespace: str = DEFAULT_NAMESPACE) -> TriggerType | None:
         """Return a trigger type."""
-        return self._types.get((namespace, type_id))
+        providers = self._types.get((namespace, type_id))
+        return providers[-1] if providers else None
 
     def find(self, binding_id: str) -> Binding | None:
         """Return a binding, in force or parked."""
@@ -190,18 +217,34 @@ class TriggerRegistry:
 
     @property
     def types(self) -> Iterator[TriggerType]:
-        """Every trigger type."""
-        return iter(list(self._types.values()))
+        """Every trigger type in force."""
+        return (same[-1] for same in list(self._types.values()))
 
     @property
     def bindings(self) -> Iterator[Binding]:
         """Every binding in force."""
-        return (each for each in list(self._bindings.values()) if each.id in self._provided_by)
+        return (each for each in list(self._bindings.values()) if each.id in self._in_force)
+
+    def _hand_over(self, binding: Binding, trigger_type: TriggerType) -> None:
+        """Bring a binding to a type that has come to be in force for it."""
+        previous = self._in_force.pop(binding.id, None)
+        if previous is not None and previous.provider != trigger_type.provider:
+            previous.provider.unbind(binding)
+        try:
+            trigger_type.provider.bind(binding)
+        except BridgeError as exc:
+            log.warning("trigger rejected", trigger_id=binding.id, reason=str(exc))
+            _tell_owner(binding, error_body(exc))
+        else:
+            self._in_force[binding.id] = trigger_type
 
     def _resolve(self, binding: Binding) -> TriggerType | None:
         if binding.type_namespace is not None:
-            return self._types.get((binding.type_namespace, binding.trigger_type))
+            return self.find_type(binding.trigger_type, binding.type_namespace)
         own = binding.owner.namespace if binding.owner else DEFAULT_NAMESPACE
-        return self._types.get((own, binding.trigger_type)) or self._types.get(
-            (DEFAULT_NAMESPACE, binding.trigger_type)
-        )
+        return self.find_type(binding.trigger_type, own) or self.find_type(binding.trigger_type)
+
+
+def _tell_owner(binding: Binding, error: ErrorBody) -> None:
+    if binding.owner is not None:
+        binding.owner.send(TriggerRejected(binding.id, binding.trigger_type, binding.function_id, error))

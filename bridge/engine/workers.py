@@ -19,7 +19,7 @@ _OLD_PYTHON_LIMIT_BYTES = MIB
 _MESSAGE_LIMIT_BYTES = 64 * MIB
 _FIRST_PYTHON_WITH_LARGE_MESSAGES = (0, 24, 5)
 _ENVELOPE_BYTES = 2048
-_FIRST_WITH_NAMESPACES = (0, 23)
+_LONGEST_JSON_CHARACTER = 6
 
 
 @dataclass(slots=True)
@@ -67,16 +67,27 @@ class Worker:
     @property
     def understands_rejection(self) -> bool:
         """Tell whether the worker's SDK knows `registrationrejected` (spec 01 §3.6)."""
-        return self.info.version is None or _version(self.info.version) >= _FIRST_WITH_NAMESPACES
+        return not self.predates(0, 23)
 
-    def refusal_of(self, size_bytes: int) -> CapacityError | None:
-        """Return why a payload may not be sent to this worker, if so."""
+    def predates(self, *version: int) -> bool:
+        """Tell whether the worker's SDK is known to be older than a version."""
+        return self.info.version is not None and _version(self.info.version) < version
+
+    def refusal_of(self, payload_bytes: int, *texts: str | None) -> CapacityError | None:
+        """Return why a message may not be sent to this worker, if so.
+
+        Args:
+            payload_bytes: The raw JSON in the message.
+            texts: The strings in the message of which a peer chose the length.
+        """
+        size_bytes = payload_bytes + sum(_LONGEST_JSON_CHARACTER * len(text) for text in texts if text)
         if size_bytes <= self.payload_limit_bytes:
             return None
         return CapacityError(
-            f"The payload has {size_bytes} bytes; worker {self.info.name or self.id} ({self.info.runtime} "
-            f"SDK {self.info.version or 'of unknown version'}) takes at most {self.payload_limit_bytes}. "
-            "Send it through a channel, or upgrade the worker's iii SDK: Python takes 64 MiB from 0.24.5 on."
+            f"The message has up to {size_bytes} bytes; worker {self.info.name or self.id} "
+            f"({self.info.runtime} SDK {self.info.version or 'of unknown version'}) takes at most "
+            f"{self.payload_limit_bytes}. Send the data through a channel, or upgrade the worker's iii SDK: "
+            "Python takes 64 MiB from 0.24.5 on."
         )
 
     @property

@@ -31,7 +31,8 @@ def decode(frame: str | bytes) -> InboundMessage:
         RemoteProtocolError: The frame is not one JSON object of a known type with the fields of its type.
     """
     try:
-        return _decoder.decode(frame)
+        # Payloads stay unparsed, so only this keeps bytes that are not UTF-8 from reaching another worker.
+        return _decoder.decode(frame.decode() if isinstance(frame, bytes) else frame)
     except RecursionError as exc:
         raise RemoteProtocolError("the frame is nested too deeply; flatten the payload") from exc
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:

@@ -5,21 +5,25 @@ from typing import Annotated
 
 import msgspec
 
+from bridge.builtins.engine_functions.offer import offer
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine, decode_input
+from bridge.engine.session import REGISTER_WORKER
 from bridge.engine.workers import Worker, WorkerInfo
 from bridge.errors import FunctionFailedError, InvalidInputError
 from bridge.protocol import payload
 from bridge.protocol.outbound import RegistrationRejected
 
-__all__ = ["register_worker"]
+__all__ = ["WorkerRegistration"]
 
 _LONGEST_TEXT = 280
 _UNPRINTABLE_CATEGORIES = ("Cc", "Zl", "Zp")
 _DIRECTION_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-class _Registration(msgspec.Struct, frozen=True):
+class Registration(msgspec.Struct, frozen=True):
+    """What a worker says about itself."""
+
     runtime: str | None = None
     version: str | None = None
     name: str | None = None
@@ -31,34 +35,87 @@ class _Registration(msgspec.Struct, frozen=True):
     features: list[str] | None = None
 
 
-_registration = msgspec.json.Decoder(_Registration)
+class Registered(msgspec.Struct, frozen=True):
+    """Whether the worker was accepted."""
+
+    success: bool
 
 
-def register_worker(engine: Engine, call: Call) -> msgspec.Raw:
-    """Take what the calling worker says about itself; what it leaves out keeps its earlier value.
+_registration = msgspec.json.Decoder(Registration)
 
-    Raises:
-        InvalidInputError: The payload does not fit, or no connected worker made the call.
-        FunctionFailedError: The namespace is blank; nothing was applied.
+
+class WorkerRegistration:
+    """Takes what workers say about themselves.
+
+    Args:
+        engine: What keeps the workers.
     """
-    given = decode_input(call, _registration)
-    worker = call.caller
-    if worker is None or engine.workers.get(worker.id) is not worker:
-        raise InvalidInputError(f"{call.function_id} must be called by the connected worker it describes")
-    if given.namespace is not None and not given.namespace.strip():
-        raise FunctionFailedError("INVALID_NAMESPACE", "namespace is blank; name a namespace or leave it out")
-    namespace = given.namespace or worker.namespace
-    worker.info = _merged(worker.info, given)
-    owner = _other_holder_of_name(engine, worker, namespace)
-    if owner is not None and engine.functions.duplicates == "reject" and worker.understands_rejection:
-        _turn_away(engine, worker, namespace, owner)
-        return payload.encode({"success": False})
-    worker.settle_namespace(given.namespace)
-    engine.emit("worker_metadata_updated", worker)
-    return payload.encode({"success": True})
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def register(self, engine: Engine) -> None:
+        """Offer `engine::workers::register`."""
+        offer(
+            engine,
+            REGISTER_WORKER,
+            self.take,
+            "Says what the calling worker is, and in which namespace it registers.",
+            takes=Registration,
+            returns=Registered,
+        )
+
+    async def take(self, call: Call) -> msgspec.Raw:
+        """Take what the calling worker says about itself; what it leaves out keeps its earlier value.
+
+        Raises:
+            InvalidInputError: The payload does not fit, or no connected worker made the call.
+            FunctionFailedError: The namespace is blank; nothing was applied.
+        """
+        given = decode_input(call, _registration)
+        worker = call.caller
+        if worker is None or self._engine.workers.get(worker.id) is not worker:
+            raise InvalidInputError(f"{call.function_id} must be called by the connected worker it describes")
+        if given.namespace is not None and not given.namespace.strip():
+            raise FunctionFailedError(
+                "INVALID_NAMESPACE", "namespace is blank; name a namespace or leave it out"
+            )
+        worker.info = _merged(worker.info, given)
+        if self._is_turned_away(worker, given.namespace or worker.namespace):
+            return payload.encode(Registered(success=False))
+        worker.settle_namespace(given.namespace)
+        self._engine.emit("worker_metadata_updated", worker)
+        return payload.encode(Registered(success=True))
+
+    def _is_turned_away(self, worker: Worker, namespace: str) -> bool:
+        """Refuse a worker whose name is taken (spec 01 §3.6), if its SDK knows the frame and gives up."""
+        if self._engine.functions.duplicates != "reject" or not worker.understands_rejection:
+            return False
+        owner = self._other_holder_of_name(worker, namespace)
+        if owner is None:
+            return False
+        worker.send(
+            RegistrationRejected(
+                code="WORKER_NAMESPACE_CONFLICT",
+                namespace=namespace,
+                owner_worker_id=owner.id,
+                worker_name=worker.info.name,
+            )
+        )
+        worker.close()
+        self._engine.disconnect(worker)
+        return True
+
+    def _other_holder_of_name(self, worker: Worker, namespace: str) -> Worker | None:
+        if worker.info.name is None:
+            return None
+        for other in self._engine.workers.values():
+            if other is not worker and (other.namespace, other.info.name) == (namespace, worker.info.name):
+                return other
+        return None
 
 
-def _merged(known: WorkerInfo, given: _Registration) -> WorkerInfo:
+def _merged(known: WorkerInfo, given: Registration) -> WorkerInfo:
     return WorkerInfo(
         runtime=given.runtime or "unknown",
         version=given.version,
@@ -82,26 +139,3 @@ def _printable(text: str | None) -> str | None:
         and character not in _DIRECTION_CONTROLS
     )
     return kept.strip()[:_LONGEST_TEXT].strip() or None
-
-
-def _other_holder_of_name(engine: Engine, worker: Worker, namespace: str) -> Worker | None:
-    if worker.info.name is None:
-        return None
-    for other in engine.workers.values():
-        if other is not worker and (other.namespace, other.info.name) == (namespace, worker.info.name):
-            return other
-    return None
-
-
-def _turn_away(engine: Engine, worker: Worker, namespace: str, owner: Worker) -> None:
-    """Refuse a worker whose name is taken (spec 01 §3.6): SDKs that know the frame give up for good."""
-    worker.send(
-        RegistrationRejected(
-            code="WORKER_NAMESPACE_CONFLICT",
-            namespace=namespace,
-            owner_worker_id=owner.id,
-            worker_name=worker.info.name,
-        )
-    )
-    worker.close()
-    engine.disconnect(worker)
