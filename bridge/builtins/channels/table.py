@@ -49,7 +49,7 @@ class ChannelTable:
             max_messages=bound,
             max_bytes=bound * FRAME_BYTES if max_bytes is None else max_bytes,
             created_at_ms=self._now_ms(),
-            on_finished=self.remove,
+            on_finished=lambda finished: self.remove(finished.id),
         )
         self._channels[channel.id] = channel
         if held:
@@ -63,17 +63,17 @@ class ChannelTable:
             return None
         return channel
 
-    def remove(self, channel: Channel) -> None:
+    def remove(self, channel_id: str) -> None:
         """Forget a channel: ends that are attached keep working, no other can be opened."""
-        self._channels.pop(channel.id, None)
-        self._held.discard(channel.id)
+        self._channels.pop(channel_id, None)
+        self._held.discard(channel_id)
 
     def sweep(self) -> None:
         """Discard the channels that have been half open for too long."""
         oldest_ms = self._now_ms() - HALF_OPEN_LIFETIME_MS
         for channel in list(self._channels.values()):
             if channel.id not in self._held and not channel.is_attached and channel.created_at_ms < oldest_ms:
-                self.remove(channel)
+                self.remove(channel.id)
                 channel.discard()
 
     def __len__(self) -> int:

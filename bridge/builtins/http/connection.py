@@ -1,0 +1,136 @@
+"""One client connection: uvicorn's, with bounds on what a hostile client can make it hold."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from bridge.builtins.http.response import error_response
+
+__all__ = ["Connection", "ConnectionLimits"]
+
+# Functions may answer with any status up to 999 (spec 04 §3.2); uvicorn knows those up to 599.
+STATUS_LINE.update({status: b"HTTP/1.1 %d \r\n" % status for status in range(600, 1000)})
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Bounds of the connections.
+
+    Attributes:
+        head_bytes: The largest request line with all headers.
+        head_timeout_s: How long they may take to arrive.
+        max_connections: How many connections may be open.
+    """
+
+    head_bytes: int
+    head_timeout_s: float
+    max_connections: int
+
+
+class Connection(HttpToolsProtocol):
+    """Speaks HTTP/1.1 with one client.
+
+    Args:
+        config: What uvicorn needs to know.
+        state: The open connections, shared by all.
+        limits: Bounds of this connection.
+        on_lost: Called when it is over.
+    """
+
+    def __init__(
+        self, config: Config, state: ServerState, limits: ConnectionLimits, on_lost: Callable[[], None]
+    ) -> None:
+        super().__init__(config=config, server_state=state, app_state={})
+        self._limits = limits
+        self._on_lost = on_lost
+        self._reads_head = True
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection, unless there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.max_connections:
+            self._refuse(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "TOO_MANY_CONNECTIONS",
+                f"There are {self._limits.max_connections} connections already; try again later",
+            )
+            return
+        self._start_head_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the application that the client is gone."""
+        self._stop_head_timer()
+        super().connection_lost(exc)
+        self._on_lost()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, as long as the head stays within its bound."""
+        if self.transport.is_closing():
+            return
+        if not self._reads_head:
+            super().data_received(data)
+            return
+        if self._head_timer is None:
+            self._start_head_timer()
+        room_bytes = self._limits.head_bytes - self._head_bytes
+        piece, rest = data[:room_bytes], data[room_bytes:]
+        self._head_bytes += len(piece)
+        super().data_received(piece)
+        if self._head_bytes >= self._limits.head_bytes:
+            self._refuse(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "HEADERS_TOO_LARGE",
+                f"The request line and headers exceed {self._limits.head_bytes} bytes",
+            )
+        elif rest:
+            self.data_received(rest)
+
+    def on_headers_complete(self) -> None:
+        """Begin the request."""
+        self._reads_head = False
+        self._head_bytes = 0
+        self._stop_head_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Expect the head of the next request."""
+        self._reads_head = True
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP."""
+        self._refuse(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", msg)
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(self._limits.head_timeout_s, self._head_is_late)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The request did not arrive in time")
+
+    def _refuse(self, status: HTTPStatus, code: str, message: str) -> None:
+        """Answer and hang up; in the middle of a response, only hang up."""
+        self._stop_head_timer()
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            body = error_response(status, code, message).body
+            head = (
+                f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+        self.transport.close()

@@ -1,0 +1,92 @@
+"""The listening socket of the HTTP port and the connections it accepted."""
+
+import asyncio
+import errno
+from functools import partial
+
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from bridge.builtins.http.app import HttpApp
+from bridge.builtins.http.connection import Connection, ConnectionLimits
+from bridge.errors import ConfigError
+
+__all__ = ["HttpServer"]
+
+BACKLOG = 2048
+
+
+class HttpServer:
+    """Accepts clients and hands their requests to the application.
+
+    Args:
+        app: Serves the requests.
+        limits: Bounds of the connections.
+        keep_alive_timeout_s: How many whole seconds an idle connection is kept.
+    """
+
+    def __init__(self, app: HttpApp, limits: ConnectionLimits, *, keep_alive_timeout_s: int) -> None:
+        config = Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            timeout_keep_alive=keep_alive_timeout_s,
+        )
+        config.load()
+        self._state = ServerState()
+        self._all_lost = asyncio.Event()
+        self._protocol = partial(Connection, config, self._state, limits, self._connection_lost)
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Begin to accept clients.
+
+        Returns:
+            The port, which differs from the one asked for when that was 0.
+
+        Raises:
+            ConfigError: The address cannot be bound.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(self._protocol, host, port, backlog=BACKLOG)
+        except OSError as exc:
+            reason = "is already in use" if exc.errno == errno.EADDRINUSE else f"cannot be bound: {exc}"
+            raise ConfigError(
+                f"{host}:{port} {reason}; free it, or set host and port of the HTTP worker"
+            ) from exc
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self, deadline_s: float) -> None:
+        """Stop accepting, hang up on idle clients, let running requests end; cut them at the deadline.
+
+        Closing again does nothing.
+        """
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._wait_until_all_are_lost()
+        except TimeoutError:
+            for connection in list(self._state.connections):
+                connection.transport.abort()
+            await self._wait_until_all_are_lost()
+        if self._state.tasks:
+            await asyncio.wait(self._state.tasks)
+        self._server = None
+
+    def _connection_lost(self) -> None:
+        if not self._state.connections:
+            self._all_lost.set()
+
+    async def _wait_until_all_are_lost(self) -> None:
+        while self._state.connections:
+            self._all_lost.clear()
+            await self._all_lost.wait()
