@@ -16,9 +16,13 @@ __all__ = ["main"]
 # The way to a command: a module here, with an attribute `command`, and one line below.
 _COMMANDS = {
     "check": "bridge.cli.check",
+    "dev": "bridge.cli.dev",
+    "serve": "bridge.cli.serve",
 }
 _EPILOG = """\b
 Examples:
+  iii-temporal dev                                         Temporal and a bridge, for this machine
+  iii-temporal serve --temporal-address temporal:7233      a bridge for the Temporal you have
   iii-temporal check                                       is the configuration right?
   iii-temporal check --config /etc/iii/iii-config.yaml
   III_TEMPORAL_ADDRESS=temporal:7233 iii-temporal check

@@ -26,8 +26,8 @@ config_option = click.option(
 )
 log_format_option = click.option(
     "--log-format",
-    type=click.Choice(["console", "json"]),
-    default="console",
+    type=click.Choice(["pretty", "json"]),
+    default="pretty",
     show_default=True,
     envvar="III_TEMPORAL_LOG_FORMAT",
     show_envvar=True,
@@ -48,9 +48,19 @@ temporal_namespace_option = click.option(
 
 
 def load_from(
-    config: Path | None, *, temporal_address: str | None = None, temporal_namespace: str | None = None
+    config: Path | None,
+    *,
+    temporal_address: str | None = None,
+    temporal_namespace: str | None = None,
+    temporal_ui_url: str | None = None,
 ) -> BridgeConfig:
     """Load the configuration a command was given; flags beat the environment, which beats the file.
+
+    Args:
+        config: The file; `None` looks for it.
+        temporal_address: Where Temporal is, if the command knows better than the configuration.
+        temporal_namespace: Temporal's namespace, likewise.
+        temporal_ui_url: Where its Web UI is, likewise.
 
     Raises:
         InvalidConfigError: The configuration cannot be used.
@@ -58,5 +68,6 @@ def load_from(
     overrides = {
         "iii-temporal.address": temporal_address,
         "iii-temporal.namespace": temporal_namespace,
+        "iii-temporal.ui_url": temporal_ui_url,
     }
     return load_config(config, environ=os.environ, overrides=overrides)

@@ -1,0 +1,99 @@
+"""A bridge as a process: signals, the ready line, the exit code."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, NoReturn
+
+import click
+import structlog
+import uvloop
+
+from bridge.app import Addresses, Bridge
+from bridge.cli.errors import exit_code, report
+from bridge.config import BridgeConfig
+from bridge.errors import BridgeError
+
+__all__ = ["announce", "leave", "run_to_the_end", "serve_until", "stop_requested"]
+
+log = structlog.get_logger("bridge.cli")
+
+_SECOND_SIGNAL_EXIT = 130
+
+
+def run_to_the_end(main: Coroutine[Any, Any, int]) -> NoReturn:
+    """Run a command and end the process with its exit code, or with its error's."""
+    try:
+        code = uvloop.run(main)
+    except BridgeError as exc:
+        report(exc)
+        code = exit_code(exc)
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Flush and end the process without tearing the interpreter down.
+
+    Temporal's native threads may abort the process while the interpreter ends (temporalio issue 300).
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def stop_requested() -> asyncio.Event:
+    """Return an event that the first SIGTERM or SIGINT sets; a second signal ends the process at once."""
+    requested = asyncio.Event()
+
+    def on_signal() -> None:
+        if requested.is_set():
+            leave(_SECOND_SIGNAL_EXIT)
+        log.info("stopping; a second signal ends the process at once")
+        requested.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    return requested
+
+
+async def serve_until(
+    requested: asyncio.Event, config: BridgeConfig, ready: "asyncio.Future[Addresses]"
+) -> None:
+    """Serve until a stop is requested, then stop in order.
+
+    Args:
+        requested: Set to stop.
+        config: What to serve.
+        ready: Settled once everything works.
+
+    Raises:
+        BridgeError: The bridge could not start.
+    """
+    for warning in config.warnings:
+        log.warning(warning)
+    bridge = Bridge(config)
+    running = asyncio.ensure_future(bridge.run())
+    stopping = asyncio.ensure_future(requested.wait())
+    bridge.ready.add_done_callback(
+        lambda done: None if done.cancelled() or ready.done() else ready.set_result(done.result())
+    )
+    try:
+        await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        bridge.stop()
+        await running
+
+
+def announce(addresses: Addresses) -> None:
+    """Print the line that tells a wrapper, and a person, that everything works and where."""
+    parts = {
+        "workers": ",".join(addresses.workers),
+        "http": addresses.http,
+        "stream": addresses.stream,
+        "temporal": addresses.temporal,
+        "ui": addresses.ui,
+    }
+    click.echo("ready " + " ".join(f"{name}={value}" for name, value in parts.items() if value))

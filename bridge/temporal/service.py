@@ -1,0 +1,140 @@
+"""Everything durable in one place: connects, keeps the workers polling, and stops in order."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from temporalio.client import Client
+
+from activities.deliveries import Deliveries
+from activities.operations import CronFirer, Operations
+from bridge.engine.engine import Engine
+from bridge.temporal.connection import TemporalAddress, TemporalConnection
+from bridge.temporal.dead_letters import DeadLetters
+from bridge.temporal.delivery import EngineDeliverer
+from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue, TemporalEnqueuer
+from bridge.temporal.search_attributes import ensure_search_attributes
+from bridge.temporal.waiting import WaitingMessages
+from bridge.temporal.workers import QueueWorker, run_workers
+from workflows.contract import Tenancy
+
+__all__ = ["QueueSettings", "TemporalService", "TemporalSettings"]
+
+log = structlog.get_logger("bridge.temporal")
+
+_RESTART_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """One named queue: what its messages take along, and how much of it this bridge takes at once."""
+
+    messages: NamedQueue
+    worker: QueueWorker
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalSettings:
+    """Where Temporal is and how we use it.
+
+    Attributes:
+        prefix: Begins every name in Temporal.
+        drain_timeout_ms: How long a stopping bridge lets running deliveries finish.
+    """
+
+    address: TemporalAddress
+    enqueue: EnqueueSettings
+    prefix: str = "iii"
+    drain_timeout_ms: int = 10_000
+
+
+class TemporalService:
+    """The durable side of a bridge.
+
+    Args:
+        engine: Runs the functions of deliveries.
+        settings: Where Temporal is.
+        queues: The named queues.
+
+    Attributes:
+        connection: The way to Temporal.
+        enqueuer: Where messages go.
+        dead_letters: Where lost messages are.
+        ready: Set once this bridge polls for work.
+    """
+
+    def __init__(
+        self, engine: Engine, settings: TemporalSettings, queues: Mapping[str, QueueSettings]
+    ) -> None:
+        self._settings = settings
+        self._queues = queues
+        self._tenancy = Tenancy(settings.prefix, has_search_attributes=False)
+        self._deliverer = EngineDeliverer(engine, engine.new_id)
+        self._stopping = asyncio.Event()
+        self.ready = asyncio.Event()
+        self.connection = TemporalConnection(settings.address)
+        self.enqueuer = TemporalEnqueuer(
+            self.connection,
+            {name: queue.messages for name, queue in queues.items()},
+            tenancy=self.tenancy,
+            settings=settings.enqueue,
+            new_id=engine.new_id,
+            now_ms=lambda: time.time_ns() // 1_000_000,
+        )
+        self.dead_letters = DeadLetters(self.connection, self.tenancy)
+        self._waiting = WaitingMessages(self.connection, self.tenancy)
+        engine.enqueuer = self.enqueuer
+        engine.on_function_offered.append(self._waiting.function_offered)
+
+    def tenancy(self) -> Tenancy:
+        """Return the names to use now."""
+        return self._tenancy
+
+    def stop(self) -> None:
+        """Begin no more deliveries; `run` ends when those that run have finished or the deadline is over."""
+        self._deliverer.stop()
+        self._stopping.set()
+
+    async def run(self, fire_cron: CronFirer) -> None:
+        """Connect, however long it takes, and poll until stopped.
+
+        Args:
+            fire_cron: Fires cron triggers.
+
+        Cancellation: running deliveries are cut off and tried again later.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            waking = tasks.create_task(self._waiting.run(), name="wake waiting messages")
+            connecting = tasks.create_task(self._connect(), name="connect to temporal")
+            stopping = tasks.create_task(self._stopping.wait(), name="temporal stop")
+            await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                await self._poll(connecting.result(), fire_cron)
+            connecting.cancel()
+            waking.cancel()
+
+    async def _connect(self) -> Client:
+        client = await self.connection.connect()
+        has_search_attributes = await ensure_search_attributes(client)
+        self._tenancy = Tenancy(self._settings.prefix, has_search_attributes)
+        return client
+
+    async def _poll(self, client: Client, fire_cron: CronFirer) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.ready.set()
+                await run_workers(
+                    client,
+                    self._tenancy,
+                    {name: queue.worker for name, queue in self._queues.items()},
+                    deliveries=Deliveries(self._deliverer),
+                    operations=Operations(self.enqueuer, fire_cron),
+                    stop=self._stopping,
+                    drain_timeout=timedelta(milliseconds=self._settings.drain_timeout_ms),
+                )
+            except* RuntimeError:
+                log.exception("temporal workers ended; starting them again")
+                await asyncio.sleep(_RESTART_PAUSE_S)
