@@ -25,11 +25,14 @@ class ConnectionLimits:
         head_bytes: The largest request line with all headers.
         head_timeout_s: How long they may take to arrive.
         max_connections: How many connections may be open.
+        linger_s: How long a client that was answered early may go on sending, which is dropped. Hanging up
+            at once would make the client's system throw the answer away.
     """
 
     head_bytes: int
     head_timeout_s: float
     max_connections: int
+    linger_s: float = 30
 
 
 class Connection(HttpToolsProtocol):
@@ -51,6 +54,8 @@ class Connection(HttpToolsProtocol):
         self._reads_head = True
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, unless there are too many."""
@@ -67,12 +72,13 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application that the client is gone."""
         self._stop_head_timer()
+        self._stop_lingering()
         super().connection_lost(exc)
         self._on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, as long as the head stays within its bound."""
-        if self.transport.is_closing():
+        if self._is_refused:
             return
         if not self._reads_head:
             super().data_received(data)
@@ -102,7 +108,14 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Expect the head of the next request."""
         self._reads_head = True
+        self._stop_lingering()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Drop what is left of the request, for a while."""
+        if not self._reads_head and self.cycle.response_complete:
+            self._linger()
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP."""
@@ -133,4 +146,16 @@ class Connection(HttpToolsProtocol):
                 f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
             )
             self.transport.write(head.encode() + body)
-        self.transport.close()
+            self.transport.write_eof()
+            self._is_refused = True
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        self._linger_timer = self.loop.call_later(self._limits.linger_s, self.transport.abort)
+
+    def _stop_lingering(self) -> None:
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -133,9 +133,7 @@ class Exchange:
                 )
             return _TIMED_OUT
         except CapacityError as exc:
-            too_large = error_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "PAYLOAD_TOO_LARGE", str(exc))
-            # The unread rest of the body must not be taken for the next request.
-            return replace(too_large, headers=(*too_large.headers, (b"connection", b"close")))
+            return error_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "PAYLOAD_TOO_LARGE", str(exc))
 
     async def _answer(self, tasks: asyncio.TaskGroup) -> Response | _Streamed:
         """Ask in the order of spec 04 §4.1 until somebody answers."""

@@ -74,3 +74,25 @@ async def running_bridge(settings: HttpSettings) -> AsyncIterator[Bridge]:
         await http.close(deadline_s=1)
         await socket.stop_accepting()
         await socket.disconnect_all()
+
+
+async def eventually(condition: Callable[[], bool], limit_s: float = 10) -> None:
+    """Wait until something holds that no event tells about."""
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for is not ours to signal
+            await asyncio.sleep(0.005)
+
+
+async def raw_exchange(port: int, *pieces: bytes) -> bytes:
+    """Send bytes as they are and return all that comes back until the server hangs up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        async with asyncio.timeout(10):
+            return await reader.read()
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()

@@ -1,0 +1,171 @@
+"""What a hostile client sends is refused clearly and costs a bounded amount (spec 04 §5)."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.integration.http.conftest import MakeBridge
+from tests.integration.http.running_bridge import Bridge, eventually, raw_exchange
+
+
+def status_of(response: bytes) -> int:
+    return int(response.split(b" ", 2)[1])
+
+
+async def assert_still_serves(bridge: Bridge) -> None:
+    bridge.function("alive", {"body": "alive"})
+    bridge.route("alive", "/alive")
+    assert (await bridge.client.get("/alive")).json() == "alive"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /?q=" + b"a" * 100_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nx-bomb: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"x-a: b\r\n" * 20_000 + b"\r\n",
+        b"GET / HTTP/1.1\r\nx-endless: " + b"a" * 70_000,
+    ],
+    ids=["path", "query", "header", "headers", "unfinished"],
+)
+async def test_a_huge_head_is_refused(head: bytes, bridge: Bridge) -> None:
+    response = await raw_exchange(bridge.port, head)
+    assert status_of(response) == 431
+    assert b"HEADERS_TOO_LARGE" in response
+    await assert_still_serves(bridge)
+
+
+async def test_a_head_within_the_limit_is_served_in_any_pieces(bridge: Bridge) -> None:
+    bridge.function("f", {"body": "served"})
+    bridge.route("f", "/x", "POST")
+    head = (
+        b"POST /x HTTP/1.1\r\nx-large: "
+        + b"a" * 60_000
+        + b"\r\ncontent-length: 100000\r\nconnection: close\r\n\r\n"
+    )
+    for pieces in ([head + b"b" * 100_000], [head[:30_000], head[30_000:], b"b" * 100_000]):
+        response = await raw_exchange(bridge.port, *pieces)
+        assert status_of(response) == 200
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /x?q=\xff HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
+        b"GET / HTTP/1.1\r\nx: a\x00b\r\n\r\n",
+        b"POST /x HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
+        b"POST /x HTTP/1.1\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+        b"POST /x HTTP/1.1\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\nhello",
+        b"CONNECT evil:443 HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+)
+async def test_what_is_not_http_is_a_400(request_bytes: bytes, bridge: Bridge) -> None:
+    bridge.function("f", {"body": 1})
+    bridge.route("f", "/x", "POST")
+    response = await raw_exchange(bridge.port, request_bytes)
+    assert status_of(response) == 400
+    await assert_still_serves(bridge)
+
+
+async def test_a_head_that_trickles_in_is_cut_off(make_bridge: MakeBridge) -> None:
+    bridge = await make_bridge(head_timeout_ms=50)
+    for pieces in ((), (b"GET / HT",), (b"GET / HTTP/1.1\r\nx: a\r\n",)):
+        assert status_of(await raw_exchange(bridge.port, *pieces)) == 408
+    await assert_still_serves(bridge)
+
+
+async def test_a_json_body_that_trickles_in_is_cut_off(make_bridge: MakeBridge) -> None:
+    bridge = await make_bridge(default_timeout_ms=50)
+    bridge.function("f", {"body": 1})
+    bridge.route("f", "/x", "POST")
+    head = (
+        b"POST /x HTTP/1.1\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 10\r\n"
+    )
+    response = await raw_exchange(bridge.port, head + b"\r\n{")
+    assert status_of(response) == 408
+    assert not bridge.calls
+
+
+async def test_a_json_body_over_the_limit_is_a_413(make_bridge: MakeBridge) -> None:
+    bridge = await make_bridge(body_limit_bytes=1000)
+    bridge.function("f", {"body": 1})
+    bridge.route("f", "/x", "POST")
+    fits = b'"' + b"a" * 998 + b'"'
+    json_type = {"content-type": "application/json"}
+    assert (await bridge.client.post("/x", content=fits, headers=json_type)).status_code == 200
+    declared = await bridge.client.post("/x", content=fits + b" ", headers=json_type)
+    assert (declared.status_code, declared.json()["error"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
+
+    async def undeclared() -> Any:
+        for _ in range(100):
+            yield b"a" * 500
+
+    chunked = await bridge.client.post("/x", content=undeclared(), headers=json_type)
+    assert chunked.status_code == 413
+    assert len(bridge.calls) == 1
+
+
+async def test_a_body_shorter_than_declared_is_dropped_with_its_client(bridge: Bridge) -> None:
+    bridge.function("f", {"body": 1})
+    bridge.route("f", "/x", "POST")
+    reader, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
+    writer.write(b"POST /x HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{")
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    await eventually(lambda: len(bridge.channels) == 0)
+    assert not bridge.calls
+    await assert_still_serves(bridge)
+    assert await reader.read() == b""
+
+
+async def test_what_follows_the_declared_body_is_not_part_of_it(bridge: Bridge) -> None:
+    async def echo(request: Any) -> Any:
+        return {"body": request["body"]}
+
+    bridge.function("f", echo)
+    bridge.route("f", "/x", "POST")
+    response = await raw_exchange(
+        bridge.port,
+        b"POST /x HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}garbage\r\n\r\n",
+    )
+    assert b'"garbage' not in response
+    await assert_still_serves(bridge)
+
+
+async def test_connections_beyond_the_limit_are_refused(make_bridge: MakeBridge) -> None:
+    bridge = await make_bridge(max_connections=5)
+    idle = [await asyncio.open_connection("127.0.0.1", bridge.port) for _ in range(5)]
+    await eventually(lambda: len(bridge.http._server._state.connections) == 5)
+    refused = await raw_exchange(bridge.port)
+    assert status_of(refused) == 503
+    for _, writer in idle:
+        writer.close()
+    await eventually(lambda: not bridge.http._server._state.connections)
+    await assert_still_serves(bridge)
+
+
+async def test_a_pipelined_request_waits_for_the_one_before(bridge: Bridge) -> None:
+    bridge.function("f", {"body": "answer"})
+    bridge.route("f", "/x")
+    request = b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n"
+    last = b"GET /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    response = await raw_exchange(bridge.port, request + request + last)
+    assert response.count(b'"answer"') == 3
+
+
+async def test_an_upgrade_is_ignored(bridge: Bridge) -> None:
+    bridge.function("f", {"body": "plain"})
+    bridge.route("f", "/x")
+    response = await raw_exchange(
+        bridge.port,
+        b"GET /x HTTP/1.1\r\nhost: x\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n"
+        b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n",
+    )
+    assert status_of(response) == 200
