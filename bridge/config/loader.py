@@ -1,6 +1,6 @@
 """From a path, the environment and the command line to a `BridgeConfig`, with every problem at once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -94,8 +94,7 @@ class _Loader:
         for block in _ALWAYS_SERVED:
             _entry_of(block, content.entries)
         grace_ms = self._namespace_grace_ms(content)
-        self._reject_repeated(content.entries)
-        for entry in content.entries:
+        for entry in self._without_repeated(content.entries):
             self._load_entry(entry)
         self._problems += clashes(self._loaded, self._document)
         self._reject_problems()
@@ -168,22 +167,22 @@ class _Loader:
         )
         return _DEFAULT_NAMESPACE_GRACE_MS
 
-    def _reject_repeated(self, entries: list[Entry]) -> None:
+    def _without_repeated(self, entries: list[Entry]) -> Iterator[Entry]:
         first: dict[str, Entry] = {}
         for entry in entries:
             earlier = first.setdefault(entry.block, entry)
             if earlier is entry or entry.block not in _BLOCKS or entry.block in _MAY_REPEAT:
-                continue
-            if (earlier.written in SHORT_NAMES) != (entry.written in SHORT_NAMES):
-                continue  # already reported as the old and the new name of one block
-            self._problems.append(
-                self._document.problem(
-                    entry.place,
-                    f"{entry.written}: the block is listed twice",
-                    found=f"the first one is {spell(earlier.place)}",
-                    remedy=f"merge the two; only {' and '.join(_MAY_REPEAT)} may be listed several times",
+                yield entry
+            elif (earlier.written in SHORT_NAMES) == (entry.written in SHORT_NAMES):
+                # Otherwise the two are the old and the new name of one block, which was already reported.
+                self._problems.append(
+                    self._document.problem(
+                        entry.place,
+                        f"{entry.written}: the block is listed twice",
+                        found=f"the first one is {spell(earlier.place)}",
+                        remedy=f"merge the two; only {' and '.join(_MAY_REPEAT)} may be listed several times",
+                    )
                 )
-            )
 
     def _load_entry(self, entry: Entry) -> None:
         if entry.block in _SILENT:

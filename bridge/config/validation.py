@@ -106,21 +106,18 @@ def _explain(model: type[Block], place: Place, error: ErrorDetails) -> _Explanat
 
 
 def _explain_choice(place: Place, given: Any, context: dict[str, Any]) -> _Explanation:
-    """Explain why no alternative was chosen: an adapter, or the action of an alert."""
+    """Explain why no alternative was chosen: of an adapter, or of the action of an alert."""
     choice = place.path[-1]
-    discriminator = str(context.get("discriminator", "class")).strip("'")
-    if "tag" not in context and "written" not in context:
-        return _Explanation(
-            f"`{choice}` has no `{discriminator}`", show(given), ", ".join(place.tags), key=discriminator
-        )
-    if isinstance(given, dict) and "class" in given:
-        discriminator = "class"
-    chosen = str(context.get("tag", context.get("written")))
-    known = context.get("known", place.tags)
+    if "written" in context:
+        key, chosen, known = "class", str(context["written"]), context["known"]
+    else:
+        key, chosen, known = context["discriminator"].strip("'"), context.get("tag", ""), place.tags
+    if not chosen:
+        return _Explanation(f"`{choice}` has no `{key}`", show(given), ", ".join(known), key=key)
     return _Explanation(
-        f"{choice} `{chosen}` is not available",
-        chosen,
-        ", ".join(known),
-        suggest(chosen, known),
-        discriminator,
+        what=f"{choice} `{chosen}` is not available",
+        found=chosen,
+        allowed=", ".join(known),
+        remedy=suggest(chosen, known),
+        key=key,
     )

@@ -28,15 +28,14 @@ __all__ = [
     "StreamKvAdapter",
 ]
 
+# iii's `bridge` adapters of state and streams forward to another engine, which we do not.
 _STATE_CLASSES = {
     "modules::state::adapters::KvStore": "kv",
     "modules::state::adapters::RedisAdapter": "redis",
-    "modules::state::adapters::Bridge": "bridge",
 }
 _STREAM_CLASSES = {
     "modules::stream::adapters::KvStore": "kv",
     "modules::stream::adapters::RedisAdapter": "redis",
-    "modules::stream::adapters::Bridge": "bridge",
 }
 _PUBSUB_CLASSES = {
     "modules::pubsub::LocalAdapter": "local",

@@ -1,0 +1,155 @@
+"""`iii-temporal check`: what it prints, and its exit codes."""
+
+import importlib.metadata
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bridge.cli import main
+from bridge.errors import StorageError
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_directory_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if "TEMPORAL_" in name]:
+        monkeypatch.delenv(name)
+
+
+def run(*arguments: str, **environ: str) -> Result:
+    return CliRunner().invoke(main, arguments, env=environ)
+
+
+def check(text: str, *arguments: str, **environ: str) -> Result:
+    Path("iii-config.yaml").write_text(text)
+    return run("check", *arguments, **environ)
+
+
+def test_a_valid_file_is_explained_in_terms_of_temporal() -> None:
+    result = check(
+        """
+        workers:
+          - name: iii-temporal
+            config: {prefix: shop}
+          - name: iii-state
+          - name: iii-cron
+          - name: iii-queue
+            config:
+              queue_configs:
+                pay:
+                  type: fifo
+                  message_group_field: order_id
+                  max_retries: 6
+                  concurrency: 2
+                  timeout_ms: 90000
+                once: {max_retries: 0}
+        """
+    )
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert lines[0] == "iii-config.yaml is valid."
+    assert (
+        "pay task queue shop.q.pay; in order per order_id (lane shop.fifo/pay/<group>), 2 groups at once;"
+        " 6 attempts of at most 90 s, waiting 1 s, 2 s, 4 s, 8 s, …; then dead letter shop.dlq/pay/<receipt>"
+    ) in lines
+    assert (
+        "once task queue shop.q.once; any order, 10 at once; 1 attempt of at most 30 min;"
+        " then dead letter shop.dlq/once/<receipt>"
+    ) in lines
+    assert any(line.startswith("default task queue shop.q.default;") for line in lines)
+    assert "cron one Schedule shop.cron/<function id>/<digest> per trigger" in lines
+    assert "iii-state kv: in SQLite file data/state/bridge-state.sqlite3" in lines
+    assert "iii-cron kv: schedules are in Temporal" in lines
+    assert not any(line.startswith("http ") for line in lines)
+
+
+def test_without_a_file_the_built_in_configuration_is_explained_with_a_warning() -> None:
+    result = run("check")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("The built-in configuration is valid.\n")
+    assert result.stderr.startswith("warning: no iii-config.yaml or config.yaml in ")
+    for trigger_type in ("http", "cron", "state", "stream", "subscribe", "durable:subscriber"):
+        assert f"\n  {trigger_type}" in result.stdout
+
+
+def test_passwords_are_not_printed() -> None:
+    result = check(
+        "workers: [{name: iii-state, config:"
+        " {adapter: {name: redis, config: {redis_url: 'redis://me:secret@redis:6379'}}}}]",
+        III_TEMPORAL_API_KEY="hunter2",
+    )
+    assert "redis: redis://***@redis:6379" in result.stdout
+    assert "secret" not in result.output
+    assert "hunter2" not in result.output
+
+
+def test_every_problem_is_printed_to_stderr_with_cause_and_remedy() -> None:
+    result = check("workers:\n  - name: iii-http\n    config: {prot: 1, host: 5}\n")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == (
+        "error[config_error]: iii-http: `host` has the wrong type\n"
+        "  where: iii-config.yaml:3 workers[0].config.host\n"
+        "  found: 5\n"
+        "  allowed: a host name or an IP address to listen on\n"
+        "error[config_error]: iii-http: unknown key `prot`\n"
+        "  where: iii-config.yaml:3 workers[0].config.prot\n"
+        "  found: prot\n"
+        "  allowed: port, host, default_timeout, concurrency_request_limit, cors, middleware\n"
+        "  remedy: did you mean `port`?\n"
+    )
+
+
+def test_a_missing_file_is_an_error() -> None:
+    result = run("check", "--config", "absent.yaml")
+    assert result.exit_code == 2
+    assert "Config file not found: 'absent.yaml'" in result.stderr
+
+
+def test_the_file_can_be_named_by_flag_and_by_variable() -> None:
+    Path("a.yaml").write_text("workers: []")
+    Path("b.yaml").write_text("workers: []")
+    assert run("check", III_TEMPORAL_CONFIG="a.yaml").stdout.startswith("a.yaml is valid.")
+    assert run("check", "-c", "b.yaml", III_TEMPORAL_CONFIG="a.yaml").stdout.startswith("b.yaml is valid.")
+
+
+def test_flags_beat_the_environment_which_beats_the_file() -> None:
+    text = "workers: [{name: iii-temporal, config: {address: 'file:1', namespace: file}}]"
+    environ = {"III_TEMPORAL_ADDRESS": "environment:2", "III_TEMPORAL_NAMESPACE": "environment"}
+    assert "file:1" in check(text).stdout
+    assert "environment:2" in check(text, **environ).stdout
+    flags = ("--temporal-address", "flag:3", "--temporal-namespace", "flag")
+    output = check(text, *flags, **environ).stdout
+    assert "flag:3" in output
+    assert "environment" not in output
+
+
+def test_a_wrong_argument_exits_with_2() -> None:
+    assert run("check", "--nonsense").exit_code == 2
+    assert run("nonsense").exit_code == 2
+
+
+def test_what_fails_while_running_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr("bridge.cli.check.load_from", fail)
+    result = run("check")
+    assert result.exit_code == 1
+    assert result.stderr == "error[storage_error]: the disk is full\n"
+
+
+def test_help_lists_every_command_with_examples() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    assert "Validate the configuration" in result.stdout
+    assert "iii-temporal check --config /etc/iii/iii-config.yaml" in result.stdout
+
+
+def test_version_is_the_bare_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", {"iii-temporal": "1.2.3"}.__getitem__)
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (0, "1.2.3\n")

@@ -1,0 +1,153 @@
+"""docs/configuration.md names every key that is accepted, with its default, and no other."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from bridge.config import (
+    ConfigurationBlock,
+    CronBlock,
+    ExecBlock,
+    HttpBlock,
+    HttpFunctionsBlock,
+    ListenerBlock,
+    ObservabilityBlock,
+    PubSubBlock,
+    QueueBlock,
+    StateBlock,
+    StreamBlock,
+    TemporalBlock,
+)
+
+Build = Callable[..., Any]
+PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
+BLOCKS: dict[str, type[BaseModel]] = {
+    "iii-temporal": TemporalBlock,
+    "iii-worker-manager": ListenerBlock,
+    "iii-http": HttpBlock,
+    "iii-state": StateBlock,
+    "iii-stream": StreamBlock,
+    "iii-queue": QueueBlock,
+    "iii-pubsub": PubSubBlock,
+    "iii-cron": CronBlock,
+    "iii-http-functions": HttpFunctionsBlock,
+    "iii-exec": ExecBlock,
+    "configuration": ConfigurationBlock,
+    "iii-observability": ObservabilityBlock,
+}
+# Computed from another key; the page says how.
+ABSENT = "\N{EN DASH}"
+DERIVED = {"ui_url", "queue_configs.<name>.max_backoff_ms"}
+
+
+def documented(block: str) -> dict[str, str]:
+    section = re.search(
+        rf"^## `{block}`.*?(?=^## |\Z)", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert section is not None, f"no section for {block}"
+    rows = re.findall(r"^\| `([^`]+)` \| [^|]+ \| ([^|]+) \|", section[0], re.MULTILINE)
+    return {key: default.strip().strip("`") for key, default in rows}
+
+
+def accepted(model: type[BaseModel]) -> dict[str, str | None]:
+    schema = model.model_json_schema()
+    return dict(keys_of(schema, schema, ""))
+
+
+def keys_of(root: dict[str, Any], schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, str | None]]:
+    for key, value in schema["properties"].items():
+        path = f"{prefix}{key}"
+        choices = [each for each in alternatives(root, value) if each["type"] != "null"]
+        tags = {tag: choice for choice in choices if (tag := tag_of(choice))}
+        if len(tags) > 1:
+            yield from union_keys(root, tags, path)
+        elif choices[0]["type"] == "object":
+            is_list = any("items" in each for each in alternatives(root, value, into_items=False))
+            yield from mapping_keys(root, choices[0], path + ("[]" if is_list else ""), key, value, schema)
+        elif path in DERIVED:
+            yield path, None
+        else:
+            yield path, default_of(key, value, schema)
+
+
+def mapping_keys(
+    root: dict[str, Any],
+    mapping: dict[str, Any],
+    path: str,
+    key: str,
+    value: dict[str, Any],
+    parent: dict[str, Any],
+) -> Iterator[tuple[str, str | None]]:
+    if "properties" in mapping:
+        yield from keys_of(root, mapping, f"{path}.")
+    elif isinstance(mapping["additionalProperties"], dict):
+        (entry,) = alternatives(root, mapping["additionalProperties"])
+        yield from keys_of(root, entry, f"{path}.<name>.")
+    elif mapping["additionalProperties"]:
+        yield path, default_of(key, value, parent)
+
+
+def union_keys(
+    root: dict[str, Any], tags: dict[str, dict[str, Any]], path: str
+) -> Iterator[tuple[str, str | None]]:
+    discriminator = "name" if "name" in next(iter(tags.values()))["properties"] else "type"
+    default = next(
+        (tag for tag, each in tags.items() if "default" in each["properties"][discriminator]), "required"
+    )
+    yield f"{path}.{discriminator}", default
+    for tag, choice in tags.items():
+        inner = {
+            **choice,
+            "properties": {k: v for k, v in choice["properties"].items() if k != discriminator},
+        }
+        yield from keys_of(root, inner, f"{path}[{tag}].")
+
+
+def tag_of(schema: dict[str, Any]) -> str | None:
+    properties = schema.get("properties", {})
+    tag: str | None = properties.get("name", properties.get("type", {})).get("const")
+    return tag
+
+
+def alternatives(
+    root: dict[str, Any], schema: dict[str, Any], *, into_items: bool = True
+) -> Iterator[dict[str, Any]]:
+    if "$ref" in schema:
+        yield from alternatives(root, root["$defs"][schema["$ref"].rpartition("/")[2]], into_items=into_items)
+    elif choices := schema.get("anyOf") or schema.get("oneOf"):
+        for choice in choices:
+            yield from alternatives(root, choice, into_items=into_items)
+    elif into_items and "items" in schema:
+        yield from alternatives(root, schema["items"])
+    else:
+        yield schema
+
+
+def default_of(key: str, value: dict[str, Any], schema: dict[str, Any]) -> str:
+    if key in schema.get("required", ()):
+        return "required"
+    default = value["default"]
+    if default in (None, []):
+        return ABSENT
+    return default if isinstance(default, str) else json.dumps(default)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_key_is_documented_with_its_default(block: str) -> None:
+    page, code = documented(block), accepted(BLOCKS[block])
+    assert sorted(page) == sorted(code)
+    assert {key: page[key] for key, default in code.items() if default is not None} == {
+        key: default for key, default in code.items() if default is not None
+    }
+
+
+def test_every_example_of_the_page_loads(load: Build) -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert examples
+    for example in examples:
+        assert load(example).warnings == ()
