@@ -144,6 +144,11 @@ def test_several_listeners_and_processes_may_be_listed(load: Build) -> None:
     assert [each.commands for each in config.processes] == [("a",), ("b",)]
 
 
+def test_ports_that_the_system_chooses_do_not_clash(load: Build) -> None:
+    listener = "{name: iii-worker-manager, config: {port: 0}}"
+    assert len(load(f"workers: [{listener}, {listener}]").listeners) == 2
+
+
 def test_the_old_port_is_that_of_a_listener_that_names_none(load: Build) -> None:
     config = load("{port: 5001, workers: [{name: iii-worker-manager, config: {host: '::1'}}]}")
     assert [(each.host, each.port) for each in config.listeners] == [("::1", 5001)]
