@@ -1,0 +1,122 @@
+"""The channel sockets on the worker port (spec 04 §6.2 to §6.5, §8.8)."""
+
+import asyncio
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from bridge.builtins.channels import Channel
+from tests.integration.http.running_bridge import Bridge, eventually
+
+
+def url_of(bridge: Bridge, channel: Channel, direction: str) -> str:
+    return f"{bridge.worker_url}/ws/channels/{channel.id}?key={channel.access_key}&dir={direction}"
+
+
+async def refusal(url: str) -> tuple[int, bytes]:
+    with pytest.raises(InvalidStatus) as caught:
+        await connect(url)
+    return caught.value.response.status_code, bytes(caught.value.response.body)
+
+
+async def received(socket: ClientConnection) -> list[str | bytes]:
+    items: list[str | bytes] = []
+    try:
+        async for item in socket:
+            items.append(item)  # noqa: PERF401 - what came before a lost connection counts
+    except ConnectionClosed:
+        pass
+    return items
+
+
+async def send_for_ever(socket: ClientConnection) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            await socket.send("x")
+            await asyncio.sleep(0)  # sending alone never lets the server run
+
+
+async def test_a_bad_query_and_an_unknown_channel_are_refused_before_the_upgrade(bridge: Bridge) -> None:
+    channel = bridge.channels.create()
+    base = f"{bridge.worker_url}/ws/channels/{channel.id}"
+    for query in ("", "?dir=read", f"?key={channel.access_key}", f"?key={channel.access_key}&dir=both"):
+        assert (await refusal(base + query))[0] == 400
+    assert await refusal(base + "?key=wrong&dir=read") == (404, b"Channel not found")
+    assert await refusal(f"{bridge.worker_url}/ws/channels/none?key=k&dir=read") == (
+        404,
+        b"Channel not found",
+    )
+
+
+async def test_messages_pass_in_order_and_the_end_follows(bridge: Bridge) -> None:
+    channel = bridge.channels.create()
+    async with connect(url_of(bridge, channel, "write")) as writer:
+        await writer.send("text")
+        await writer.send(b"binary")
+        await writer.send("")
+    async with connect(url_of(bridge, channel, "read")) as reader:
+        assert await received(reader) == ["text", b"binary", ""]
+    await eventually(lambda: len(bridge.channels) == 0)
+
+
+async def test_a_query_of_the_engine_address_may_stand_before(bridge: Bridge) -> None:
+    channel = bridge.channels.create()
+    url = f"{bridge.worker_url}/ws/channels/{channel.id}?token=x&key={channel.access_key}&dir=write"
+    async with connect(url) as writer:
+        await writer.send("x")
+
+
+async def test_an_end_taken_before_is_closed_at_once(bridge: Bridge) -> None:
+    channel = bridge.channels.create()
+    for direction in ("read", "write"):
+        url = url_of(bridge, channel, direction)
+        async with connect(url), connect(url) as second:
+            assert await received(second) == []
+
+
+async def test_a_lost_writer_ends_the_stream(bridge: Bridge) -> None:
+    channel = bridge.channels.create()
+    async with connect(url_of(bridge, channel, "read")) as reader:
+        writer = await connect(url_of(bridge, channel, "write"))
+        await writer.send("last")
+        writer.transport.abort()
+        assert await received(reader) == ["last"]
+
+
+async def test_a_lost_reader_cuts_the_writer_at_its_next_message(bridge: Bridge) -> None:
+    channel = bridge.channels.create()
+    reader = await connect(url_of(bridge, channel, "read"))
+    async with connect(url_of(bridge, channel, "write")) as writer:
+        await reader.close()
+        with pytest.raises(ConnectionClosed):
+            await send_for_ever(writer)
+    await eventually(lambda: len(bridge.channels) == 0)
+
+
+async def test_a_full_channel_stops_the_reading_of_the_writers_socket(bridge: Bridge) -> None:
+    channel = bridge.channels.create(max_messages=2)
+    frame = b"x" * 64 * 1024
+    sent = 0
+    async with connect(url_of(bridge, channel, "write")) as writer:
+        try:
+            async with asyncio.timeout(0.5):
+                while True:
+                    await writer.send(frame)
+                    sent += 1
+        except TimeoutError:
+            pass
+        assert sent < 1000
+        async with connect(url_of(bridge, channel, "read")) as reader:
+            got = [await reader.recv() for _ in range(sent)]
+        assert set(got) == {frame}
+
+
+async def test_what_a_reader_sends_is_ignored(bridge: Bridge) -> None:
+    channel = bridge.channels.create()
+    async with connect(url_of(bridge, channel, "read")) as reader:
+        for _ in range(50):
+            await reader.send("noise")
+        async with connect(url_of(bridge, channel, "write")) as writer:
+            await writer.send("signal")
+        assert await received(reader) == ["signal"]

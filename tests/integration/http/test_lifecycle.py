@@ -1,0 +1,127 @@
+"""Starting, changing and stopping the HTTP port (spec 04 §5.4, §5.5, §8.4, §8.6)."""
+
+import asyncio
+import socket
+from typing import Any
+
+import httpx
+import pytest
+
+from bridge.builtins.http import GlobalMiddleware, HttpSettings
+from bridge.errors import ConfigError
+from tests.integration.http.running_bridge import Bridge, eventually
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+async def test_a_busy_port_is_named(bridge: Bridge) -> None:
+    with pytest.raises(ConfigError, match=rf"127\.0\.0\.1:{bridge.port} is already in use"):
+        await bridge.http.apply(HttpSettings(port=bridge.port))
+
+
+async def test_a_busy_port_changes_nothing(bridge: Bridge) -> None:
+    bridge.function("f", {"body": 1})
+    bridge.route("f", "/x")
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError):
+        await bridge.http.apply(
+            HttpSettings(port=taken.getsockname()[1], middleware=(GlobalMiddleware("nobody"),))
+        )
+    assert (await bridge.client.get("/x")).status_code == 200
+
+
+async def test_settings_change_without_rebinding(bridge: Bridge) -> None:
+    bridge.function("f", {"body": 1})
+    bridge.function("stop", {"action": "respond", "response": {"status_code": 401}})
+    bridge.route("f", "/x")
+    await bridge.client.get("/x")
+    (connection,) = bridge.http._server._state.connections
+    await bridge.http.apply(HttpSettings(port=0, middleware=(GlobalMiddleware("stop"),)))
+    assert (await bridge.client.get("/x")).status_code == 401
+    assert bridge.http._server._state.connections == {connection}
+
+
+async def test_a_new_port_is_served_and_the_old_one_left_with_its_idle_connections(bridge: Bridge) -> None:
+    bridge.function("f", {"body": 1})
+    bridge.route("f", "/x")
+    reader, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
+    writer.write(b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n")
+    await reader.readuntil(b"1")
+    port = free_port()
+    await bridge.http.apply(HttpSettings(port=port))
+    assert (await bridge.client.get(f"http://127.0.0.1:{port}/x")).status_code == 200
+    async with asyncio.timeout(5):
+        await reader.read()
+    writer.close()
+    with pytest.raises(httpx.ConnectError):
+        await bridge.client.get(f"http://127.0.0.1:{bridge.port}/x")
+
+
+async def test_closing_lets_a_running_request_end(bridge: Bridge) -> None:
+    started, released = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: Any) -> Any:
+        started.set()
+        await released.wait()
+        return {"body": "finished"}
+
+    bridge.function("f", wait)
+    bridge.route("f", "/x")
+    async with asyncio.TaskGroup() as tasks:
+        request = tasks.create_task(bridge.client.get("/x"))
+        await started.wait()
+        closing = tasks.create_task(bridge.http.close(deadline_s=5))
+        await asyncio.sleep(0)
+        assert not closing.done()
+        released.set()
+    assert request.result().json() == "finished"
+    await bridge.http.close(deadline_s=5)
+
+
+async def test_closing_cuts_a_request_that_does_not_end(bridge: Bridge) -> None:
+    started, released = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: Any) -> None:
+        started.set()
+        await released.wait()
+
+    bridge.function("f", wait)
+    bridge.route("f", "/x")
+    async with asyncio.TaskGroup() as tasks:
+        request = tasks.create_task(_failure(bridge.client.get("/x")))
+        await started.wait()
+        await bridge.http.close(deadline_s=0.01)
+    released.set()
+    assert isinstance(request.result(), httpx.TransportError)
+    assert len(bridge.channels) == 0
+
+
+async def test_a_client_that_leaves_frees_its_request(bridge: Bridge) -> None:
+    started, released = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: Any) -> None:
+        started.set()
+        await released.wait()
+
+    bridge.function("f", wait)
+    bridge.route("f", "/x", "POST")
+    for content_type in ("application/json", "text/plain"):
+        started.clear()
+        request = asyncio.ensure_future(
+            bridge.client.post("/x", content=b"{}", headers={"content-type": content_type})
+        )
+        await started.wait()
+        request.cancel()
+        await eventually(lambda: not bridge.http._server._state.tasks)
+        assert len(bridge.channels) == 0
+    released.set()
+
+
+async def _failure(request: Any) -> Exception | None:
+    try:
+        await request
+    except httpx.TransportError as exc:
+        return exc
+    return None
