@@ -196,9 +196,9 @@ class Engine:
         """Settle a call with the worker's answer; an answer nobody waits for is ignored."""
         invocation = worker.executing.pop(message.invocation_id, None)
         if invocation is not None:
-            # A worker's null and no result are one and the same (spec 01 §2.12).
-            result = message.result if is_present(message.result) else ABSENT
-            invocation.on_done(Outcome(result, message.error))
+            # An error wins, and a worker's null and no result are one and the same (spec 01 §2.12).
+            has_result = message.error is None and is_present(message.result)
+            invocation.on_done(Outcome(message.result if has_result else ABSENT, message.error))
 
     def has_provider(self, function_id: str, namespace: str = "default") -> bool:
         """Tell whether somebody offers the function now."""
