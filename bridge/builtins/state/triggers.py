@@ -71,8 +71,7 @@ class StateTriggers:
         """Run the functions that wait for this event, in a task of their own: the writer does not wait."""
         watchers = [each for each in self._watchers.values() if each.filter.matches(event)]
         if watchers:
-            work = self._fire_in_turn(watchers, payload.encode(event))
-            self._engine.spawn(work, f"state triggers of {event.scope}/{event.key}")
+            self._engine.spawn(self._fire_in_turn(watchers, payload.encode(event)), "state triggers")
 
     async def _fire_in_turn(self, watchers: Sequence[_Watcher], event: msgspec.Raw) -> None:
         for watcher in watchers:

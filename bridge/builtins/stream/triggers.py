@@ -49,6 +49,7 @@ class ChangeTriggers:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._watchers: dict[str, Watcher] = {}
         self._streams: dict[str, dict[str, Watcher]] = {}
 
     def bind(self, binding: Binding) -> None:
@@ -65,15 +66,19 @@ class ChangeTriggers:
                 "It is an object with the string stream_name and the optional strings group_id, item_id and "
                 "condition_function_id."
             ) from exc
-        self._streams.setdefault(wanted.stream_name, {})[binding.id] = Watcher(binding, wanted)
+        watcher = Watcher(binding, wanted)
+        self._watchers[binding.id] = watcher
+        self._streams.setdefault(wanted.stream_name, {})[binding.id] = watcher
 
     def unbind(self, binding: Binding) -> None:
         """Stop watching."""
-        stream_name = _filter_decoder.decode(binding.config).stream_name
-        watchers = self._streams.get(stream_name, {})
-        watchers.pop(binding.id, None)
-        if not watchers:
-            self._streams.pop(stream_name, None)
+        watcher = self._watchers.pop(binding.id, None)
+        if watcher is None:
+            return
+        stream_name = watcher.filter.stream_name
+        del self._streams[stream_name][binding.id]
+        if not self._streams[stream_name]:
+            del self._streams[stream_name]
 
     def watching(self, topic: Topic) -> Sequence[Watcher]:
         """Return who wants the events of a topic, in the order of their registration."""

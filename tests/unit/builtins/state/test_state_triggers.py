@@ -2,10 +2,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridge.builtins.state import State, StateSettings
+from bridge.engine.calls import Call
 from bridge.errors import TriggerRejectedError
+from bridge.protocol import payload
+from bridge.protocol.payload import ABSENT
 from bridge.storage.memory import MemoryStore
 from tests.unit.builtins.state.engine_harness import NO_RESULT, EngineHarness
 
@@ -162,6 +166,19 @@ async def test_function_and_condition_are_looked_up_in_the_namespace_of_the_trig
     harness.bind("state", "watch", {"condition_function_id": "condition"}, namespace="shop")
     await write(harness)
     assert (len(default), len(shop)) == (0, 1)
+
+
+async def test_the_metadata_of_the_trigger_goes_to_the_function(harness: EngineHarness) -> None:
+    sidecars: list[msgspec.Raw] = []
+
+    async def watch(call: Call) -> msgspec.Raw:
+        sidecars.append(call.metadata)
+        return ABSENT
+
+    harness.engine.add_builtin("watch", watch, owner_name="test")
+    harness.bind("state", "watch", {}, metadata={"team": "ops"})
+    await write(harness)
+    assert sidecars == [payload.encode({"team": "ops"})]
 
 
 async def test_the_writer_does_not_wait_for_handlers(harness: EngineHarness) -> None:
