@@ -29,6 +29,8 @@ log = structlog.get_logger("bridge.stream")
 _HANDSHAKE_TIMEOUT_S = 10
 _CLOSE_TIMEOUT_S = 1
 _KEEPALIVE_IDLE_S = 60
+_BACKLOG = 4096
+"""How many connections the kernel may hold for us: after a restart all clients come back at once."""
 _GROUP_PATH = re.compile(r"/stream/([^/]+)/([^/]+)/?")
 
 
@@ -74,6 +76,7 @@ class StreamSocket:
                 ping_interval=None,
                 write_limit=WRITE_BUFFER_BYTES,
                 server_header=None,
+                backlog=_BACKLOG,
             )
         except OSError as exc:
             reason = "address already in use" if exc.errno == errno.EADDRINUSE else str(exc)
