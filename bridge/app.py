@@ -7,35 +7,35 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import structlog
-from temporalio.service import TLSConfig
 
 from bridge.builtins.channels import Channels, ChannelTable
 from bridge.builtins.engine_functions import EngineFunctions
+from bridge.builtins.http import Http
 from bridge.builtins.pubsub import PubSub
 from bridge.builtins.queue import QueueFunctions
-from bridge.builtins.state import State, StateSettings
-from bridge.config import (
-    BridgeConfig,
-    ListenerBlock,
-    QueueConfig,
-    StateBlock,
-    StateKvAdapter,
-    TemporalBlock,
-)
+from bridge.builtins.state import State
+from bridge.builtins.stream import Stream
+from bridge.config import BridgeConfig, ListenerBlock, StateKvAdapter, StreamKvAdapter
+from bridge.config.blocks.adapters import Adapter
 from bridge.engine.engine import Engine, Spawn
 from bridge.errors import ConfigError
 from bridge.listeners.channel_socket import ChannelSocket
-from bridge.listeners.worker_socket import SocketLimits, WorkerSocket
+from bridge.listeners.worker_socket import WorkerSocket
+from bridge.settings import (
+    http_settings,
+    queue_settings,
+    refuse_what_is_not_served,
+    socket_limits,
+    state_settings,
+    stream_settings,
+    temporal_settings,
+)
 from bridge.storage import KeyValueStore, MemoryStore, SqliteStore
-from bridge.temporal.connection import TemporalAddress
-from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue
-from bridge.temporal.service import QueueSettings, TemporalService, TemporalSettings
-from bridge.temporal.workers import QueueWorker
-from workflows.contract import CronTick, RetryRules
+from bridge.temporal.service import TemporalService
+from workflows.contract import CronTick
 
 __all__ = ["Addresses", "Bridge"]
 
@@ -72,9 +72,11 @@ class Bridge:
     """
 
     def __init__(self, config: BridgeConfig) -> None:
-        _refuse_what_is_not_served(config)
+        refuse_what_is_not_served(config)
         self._config = config
         self._stopping = asyncio.Event()
+        self._sockets: list[WorkerSocket] = []
+        self._http: Http | None = None
         loop = asyncio.get_running_loop()
         self.listening: asyncio.Future[Addresses] = loop.create_future()
         self.ready: asyncio.Future[Addresses] = loop.create_future()
@@ -99,56 +101,89 @@ class Bridge:
                 duplicates=self._config.temporal.duplicate_functions,
             )
             temporal = TemporalService(
-                engine, _temporal_settings(self._config.temporal), _queues(self._config)
+                engine, temporal_settings(self._config.temporal), queue_settings(self._config)
             )
-            sockets, addresses = await self._open(engine, temporal, closing)
+            addresses = await self._open(engine, temporal, closing)
             self.listening.set_result(addresses)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(temporal.run(_no_cron), name="temporal service")
                 announcing = tasks.create_task(self._announce(temporal, addresses), name="announce ready")
                 await self._stopping.wait()
                 announcing.cancel()
-                for socket in sockets:
+                for socket in self._sockets:
                     await socket.stop_accepting()
+                if self._http is not None:
+                    deadline_s = self._config.temporal.drain_timeout_ms / 1000
+                    tasks.create_task(self._http.close(deadline_s), name="drain http")
                 temporal.stop()
-            for socket in sockets:
-                await socket.disconnect_all()
 
-    async def _open(
-        self, engine: Engine, temporal: TemporalService, closing: AsyncExitStack
-    ) -> tuple[list[WorkerSocket], Addresses]:
-        """Register what the bridge itself offers, then begin to listen."""
+    async def _open(self, engine: Engine, temporal: TemporalService, closing: AsyncExitStack) -> Addresses:
+        """Register what the bridge itself offers, then begin to listen.
+
+        What is opened first is closed last.
+        """
         config = self._config
+        channels = ChannelTable(new_id=engine.new_id, now_ms=_unix_ms)
         EngineFunctions(engine, version("iii-temporal")).register(engine)
         QueueFunctions(
             temporal.dead_letters, {name: queue.concurrency for name, queue in config.queues.items()}
         ).register(engine)
-        channel_table = ChannelTable(new_id=engine.new_id, now_ms=_unix_ms)
-        channels = Channels(channel_table, engine.spawn)
-        channels.register(engine)
-        await channels.start()
-        closing.push_async_callback(channels.close)
+        await self._open_channels(engine, channels, closing)
         if config.state is not None:
-            store = await _open_state(config.state)
+            store = await _open_store(config.state.adapter)
             closing.push_async_callback(store.close)
-            State(store, _state_settings(config.state)).register(engine)
+            State(store, state_settings(config.state)).register(engine)
         if config.pubsub is not None:
             PubSub().register(engine)
-        sockets, urls = [], []
-        for listener in config.listeners:
-            limits = _socket_limits(config, listener)
-            socket = WorkerSocket(engine, limits, channels=ChannelSocket(channel_table))
-            with _bind_errors(listener.host, listener.port):
-                port = await socket.start(listener.host, listener.port)
-            sockets.append(socket)
-            urls.append(f"ws://{listener.host}:{port}")
-        return sockets, Addresses(
-            workers=tuple(urls),
-            http=None,
-            stream=None,
+        stream = await self._open_stream(engine, closing)
+        http = await self._open_http(engine, channels, closing)
+        workers = [await self._listen(engine, each, channels, closing) for each in config.listeners]
+        return Addresses(
+            workers=tuple(workers),
+            http=http,
+            stream=stream,
             temporal=config.temporal.address,
             ui=config.temporal.ui_url,
         )
+
+    async def _open_channels(self, engine: Engine, table: ChannelTable, closing: AsyncExitStack) -> None:
+        channels = Channels(table, engine.spawn)
+        channels.register(engine)
+        await channels.start()
+        closing.push_async_callback(channels.close)
+
+    async def _open_stream(self, engine: Engine, closing: AsyncExitStack) -> str | None:
+        block = self._config.stream
+        if block is None:
+            return None
+        store = await _open_store(block.adapter)
+        closing.push_async_callback(store.close)
+        state = self._config.state
+        stream = Stream(store, stream_settings(block, dotted_paths=state is not None and state.dotted_paths))
+        stream.register(engine)
+        port = await stream.start()
+        closing.push_async_callback(stream.close)
+        return f"ws://{block.host}:{port}"
+
+    async def _open_http(self, engine: Engine, channels: ChannelTable, closing: AsyncExitStack) -> str | None:
+        block = self._config.http
+        if block is None:
+            return None
+        self._http = Http(engine, channels, http_settings(block))
+        self._http.register(engine)
+        port = await self._http.start()
+        closing.push_async_callback(self._http.close)
+        return f"http://{block.host}:{port}"
+
+    async def _listen(
+        self, engine: Engine, listener: ListenerBlock, channels: ChannelTable, closing: AsyncExitStack
+    ) -> str:
+        socket = WorkerSocket(engine, socket_limits(self._config, listener), channels=ChannelSocket(channels))
+        with _bind_errors(listener.host, listener.port):
+            port = await socket.start(listener.host, listener.port)
+        self._sockets.append(socket)
+        closing.push_async_callback(socket.disconnect_all)
+        return f"ws://{listener.host}:{port}"
 
     async def _announce(self, temporal: TemporalService, addresses: Addresses) -> None:
         await temporal.ready.wait()
@@ -189,93 +224,10 @@ def _bind_errors(host: str, port: int) -> Iterator[None]:
         ) from exc
 
 
-def _refuse_what_is_not_served(config: BridgeConfig) -> None:
-    """Refuse settings that would be ignored where ignoring them would surprise or be unsafe."""
-    for listener in config.listeners:
-        if listener.rbac is not None or listener.middleware_function_id is not None:
-            raise ConfigError(
-                f"iii-worker-manager on port {listener.port}: `rbac` and `middleware_function_id` are not "
-                "served by this version, and serving without them would open the port to everybody. "
-                "Remove them and keep the port on a trusted network."
-            )
-    for name, block in (("iii-state", config.state), ("iii-pubsub", config.pubsub)):
-        if block is not None and block.adapter.name not in ("kv", "local"):
-            raise ConfigError(
-                f"{name}: adapter `{block.adapter.name}` is not served by this version; use `kv` or `local`."
-            )
-
-
-async def _open_state(block: StateBlock) -> KeyValueStore:
-    adapter = block.adapter
-    path = adapter.config.database_path if isinstance(adapter, StateKvAdapter) else None
+async def _open_store(adapter: Adapter) -> KeyValueStore:
+    """Open the store that an adapter of state or streams names."""
+    path = adapter.config.database_path if isinstance(adapter, StateKvAdapter | StreamKvAdapter) else None
     return MemoryStore() if path is None else await SqliteStore.open(path)
-
-
-def _state_settings(block: StateBlock) -> StateSettings:
-    return StateSettings(block.triggers_enabled, block.max_value_bytes, block.dotted_paths)
-
-
-def _socket_limits(config: BridgeConfig, listener: ListenerBlock) -> SocketLimits:
-    return SocketLimits(
-        outbox_messages=config.temporal.worker_outbox.max_messages,
-        outbox_bytes=config.temporal.worker_outbox.max_bytes,
-        handshake_timeout_s=listener.handshake_timeout_ms / 1000,
-        namespace_grace_s=config.namespace_grace_ms / 1000,
-    )
-
-
-def _temporal_settings(block: TemporalBlock) -> TemporalSettings:
-    tls: TLSConfig | bool = block.api_key is not None
-    if block.tls is not None:
-        tls = TLSConfig(
-            server_root_ca_cert=_read(block.tls.ca_file),
-            client_cert=_read(block.tls.cert_file),
-            client_private_key=_read(block.tls.key_file),
-            domain=block.tls.server_name,
-        )
-    return TemporalSettings(
-        address=TemporalAddress(
-            target=block.address,
-            namespace=block.namespace,
-            api_key=block.api_key.get_secret_value() if block.api_key else None,
-            tls=tls,
-        ),
-        prefix=block.prefix,
-        enqueue=EnqueueSettings(
-            timeout_ms=block.enqueue_timeout_ms, steps_per_handler=block.max_steps_per_handler
-        ),
-        drain_timeout_ms=block.drain_timeout_ms,
-    )
-
-
-def _read(path: Path | None) -> bytes | None:
-    return path.read_bytes() if path else None
-
-
-def _queues(config: BridgeConfig) -> dict[str, QueueSettings]:
-    return {
-        name: QueueSettings(
-            NamedQueue(
-                rules=_rules(queue, config.temporal),
-                group_field=queue.message_group_field if queue.is_fifo else None,
-            ),
-            QueueWorker(queue.concurrency, queue.rate_per_s),
-        )
-        for name, queue in config.queues.items()
-    }
-
-
-def _rules(queue: QueueConfig, block: TemporalBlock) -> RetryRules:
-    return RetryRules(
-        attempts=queue.max_attempts,
-        backoff_ms=queue.backoff_ms,
-        max_backoff_ms=queue.max_backoff_ms,
-        backoff_type=queue.backoff_type,
-        timeout_ms=queue.timeout_ms,
-        heartbeat_timeout_ms=block.heartbeat_timeout_ms,
-        non_retryable_errors=queue.non_retryable_errors,
-        provider_timeout_ms=queue.provider_timeout_ms,
-    )
 
 
 def _unix_ms() -> int:

@@ -1,0 +1,159 @@
+"""What each part is told: the configuration, translated into the parts' own settings."""
+
+from pathlib import Path
+
+from temporalio.service import TLSConfig
+
+from bridge.builtins.http import CorsSettings, GlobalMiddleware, HttpSettings
+from bridge.builtins.state import StateSettings
+from bridge.builtins.stream import StreamSettings
+from bridge.config import (
+    BridgeConfig,
+    HttpBlock,
+    ListenerBlock,
+    QueueConfig,
+    StateBlock,
+    StreamBlock,
+    StreamKvAdapter,
+    TemporalBlock,
+)
+from bridge.errors import ConfigError
+from bridge.listeners.worker_socket import SocketLimits
+from bridge.temporal.connection import TemporalAddress
+from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue
+from bridge.temporal.service import QueueSettings, TemporalSettings
+from bridge.temporal.workers import QueueWorker
+from workflows.contract import RetryRules
+
+__all__ = [
+    "http_settings",
+    "queue_settings",
+    "refuse_what_is_not_served",
+    "socket_limits",
+    "state_settings",
+    "stream_settings",
+    "temporal_settings",
+]
+
+
+def refuse_what_is_not_served(config: BridgeConfig) -> None:
+    """Refuse settings that would be ignored where ignoring them would surprise or be unsafe."""
+    for listener in config.listeners:
+        if listener.rbac is not None or listener.middleware_function_id is not None:
+            raise ConfigError(
+                f"iii-worker-manager on port {listener.port}: `rbac` and `middleware_function_id` are not "
+                "served by this version, and serving without them would open the port to everybody. "
+                "Remove them and keep the port on a trusted network."
+            )
+    for name, block in (
+        ("iii-state", config.state),
+        ("iii-stream", config.stream),
+        ("iii-pubsub", config.pubsub),
+    ):
+        if block is not None and block.adapter.name not in ("kv", "local"):
+            raise ConfigError(
+                f"{name}: adapter `{block.adapter.name}` is not served by this version; use `kv` or `local`."
+            )
+
+
+def state_settings(block: StateBlock) -> StateSettings:
+    """Translate `iii-state`."""
+    return StateSettings(block.triggers_enabled, block.max_value_bytes, block.dotted_paths)
+
+
+def http_settings(block: HttpBlock) -> HttpSettings:
+    """Translate `iii-http`."""
+    cors = block.cors
+    return HttpSettings(
+        host=block.host,
+        port=block.port,
+        default_timeout_ms=block.default_timeout_ms,
+        concurrency_request_limit=block.concurrency_request_limit,
+        cors=CorsSettings(cors.allowed_origins, cors.allowed_methods) if cors else None,
+        middleware=tuple(
+            GlobalMiddleware(entry.function_id, entry.phase, entry.priority) for entry in block.middleware
+        ),
+    )
+
+
+def stream_settings(block: StreamBlock, *, dotted_paths: bool) -> StreamSettings:
+    """Translate `iii-stream`.
+
+    Args:
+        block: The block.
+        dotted_paths: How state reads update paths: streams read them alike.
+    """
+    adapter = block.adapter
+    return StreamSettings(
+        host=block.host,
+        port=block.port,
+        auth_function=block.auth_function,
+        channel_size=adapter.config.channel_size if isinstance(adapter, StreamKvAdapter) else 256,
+        dotted_paths=dotted_paths,
+    )
+
+
+def socket_limits(config: BridgeConfig, listener: ListenerBlock) -> SocketLimits:
+    """Translate `iii-worker-manager`."""
+    return SocketLimits(
+        outbox_messages=config.temporal.worker_outbox.max_messages,
+        outbox_bytes=config.temporal.worker_outbox.max_bytes,
+        handshake_timeout_s=listener.handshake_timeout_ms / 1000,
+        namespace_grace_s=config.namespace_grace_ms / 1000,
+    )
+
+
+def temporal_settings(block: TemporalBlock) -> TemporalSettings:
+    """Translate `iii-temporal`."""
+    tls: TLSConfig | bool = block.api_key is not None
+    if block.tls is not None:
+        tls = TLSConfig(
+            server_root_ca_cert=_read(block.tls.ca_file),
+            client_cert=_read(block.tls.cert_file),
+            client_private_key=_read(block.tls.key_file),
+            domain=block.tls.server_name,
+        )
+    return TemporalSettings(
+        address=TemporalAddress(
+            target=block.address,
+            namespace=block.namespace,
+            api_key=block.api_key.get_secret_value() if block.api_key else None,
+            tls=tls,
+        ),
+        prefix=block.prefix,
+        enqueue=EnqueueSettings(
+            timeout_ms=block.enqueue_timeout_ms, steps_per_handler=block.max_steps_per_handler
+        ),
+        drain_timeout_ms=block.drain_timeout_ms,
+    )
+
+
+def _read(path: Path | None) -> bytes | None:
+    return path.read_bytes() if path else None
+
+
+def queue_settings(config: BridgeConfig) -> dict[str, QueueSettings]:
+    """Translate the named queues."""
+    return {
+        name: QueueSettings(
+            NamedQueue(
+                rules=_rules(queue, config.temporal),
+                group_field=queue.message_group_field if queue.is_fifo else None,
+            ),
+            QueueWorker(queue.concurrency, queue.rate_per_s),
+        )
+        for name, queue in config.queues.items()
+    }
+
+
+def _rules(queue: QueueConfig, block: TemporalBlock) -> RetryRules:
+    return RetryRules(
+        attempts=queue.max_attempts,
+        backoff_ms=queue.backoff_ms,
+        max_backoff_ms=queue.max_backoff_ms,
+        backoff_type=queue.backoff_type,
+        timeout_ms=queue.timeout_ms,
+        heartbeat_timeout_ms=block.heartbeat_timeout_ms,
+        non_retryable_errors=queue.non_retryable_errors,
+        provider_timeout_ms=queue.provider_timeout_ms,
+    )
