@@ -29,7 +29,7 @@ __all__ = ["SocketLimits", "WorkerSocket"]
 log = structlog.get_logger("bridge.websocket")
 
 SERVICE_RESTART = 1012
-"""The only close code after which every SDK version reconnects (spec 01 §1.6)."""
+"""A close code after which every SDK version reconnects (spec 01 §1.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class SocketLimits:
         handshake_timeout_s: How long the upgrade may take.
         ping_interval_s: How often a quiet peer is pinged.
         ping_timeout_s: After how long without an answer a peer counts as gone.
+        close_timeout_s: How long a peer may take to answer a close frame before it is dropped.
         namespace_grace_s: How long registrations wait for the worker to name its namespace (spec 01 §3.3).
     """
 
@@ -52,6 +53,7 @@ class SocketLimits:
     handshake_timeout_s: float = 10
     ping_interval_s: float = 20
     ping_timeout_s: float = 20
+    close_timeout_s: float = 1
     namespace_grace_s: float = 5
 
 
@@ -101,6 +103,7 @@ class WorkerSocket:
             open_timeout=self._limits.handshake_timeout_s,
             ping_interval=self._limits.ping_interval_s,
             ping_timeout=self._limits.ping_timeout_s,
+            close_timeout=self._limits.close_timeout_s,
             server_header=None,
         )
         return int(next(iter(self._server.sockets)).getsockname()[1])
@@ -111,10 +114,13 @@ class WorkerSocket:
             self._server.close(close_connections=False)
 
     async def disconnect_all(self) -> None:
-        """Close every connection in the way after which all SDK versions come back."""
+        """Close every connection in the way after which all SDK versions come back.
+
+        Cancellation: safe; what is still open then stays open.
+        """
         if self._server is None:
             return
-        async with asyncio.timeout(1), asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as tasks:
             for connection in list(self._server.connections):
                 tasks.create_task(connection.close(SERVICE_RESTART), name="close worker")
 
