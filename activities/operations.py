@@ -6,7 +6,9 @@ from typing import Protocol
 
 from temporalio import activity
 from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
 
+from activities.deliveries import DeliveryFailedError
 from activities.heartbeat import heartbeating
 from workflows.contract import Activity, CronTick, Message, Ticket
 
@@ -27,7 +29,7 @@ class Sender(Protocol):
 
 
 CronFirer = Callable[[CronTick], Awaitable[str]]
-"""Fires a cron trigger; answers `ran` or `skipped`, raises when the function failed."""
+"""Fires a cron trigger; answers a `CronResult`, raises `DeliveryFailedError` when the function failed."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,14 @@ class Operations:
 
     @activity.defn(name=Activity.FIRE_CRON)
     async def fire_cron(self, tick: CronTick) -> str:
-        """Fire a cron trigger."""
-        async with heartbeating():
-            return await self.fire(tick)
+        """Fire a cron trigger.
+
+        Raises:
+            ApplicationError: The function failed; the type is the iii error code, the detail its stack.
+        """
+        try:
+            async with heartbeating():
+                return await self.fire(tick)
+        except DeliveryFailedError as exc:
+            details = [exc.stacktrace] if exc.stacktrace else []
+            raise ApplicationError(exc.message, *details, type=exc.code, non_retryable=True) from exc

@@ -13,6 +13,7 @@ __all__ = [
     "ChainStart",
     "ChildEnqueued",
     "CronFire",
+    "CronResult",
     "CronTick",
     "DeadLetter",
     "Delivery",
@@ -277,28 +278,46 @@ class DeadLetter:
     children: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class CronFire:
-    """The argument of a cron fire: which trigger fires.
+class CronResult(StrEnum):
+    """How a cron fire ended, unless its function failed.
 
-    Attributes:
-        expression: The schedule, shown in the Web UI.
-        metadata: The trigger's metadata sidecar as JSON text.
+    `NOBODY` is an answer of one bridge: no trigger of the schedule is bound to it now.
     """
 
-    trigger_id: str
+    RAN = "ran"
+    SKIPPED = "skipped"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True)
+class CronFire:
+    """The argument of a cron fire: which schedule it belongs to.
+
+    Attributes:
+        key: Names the schedule among those of the bridges.
+        expression: The expression, shown in the Web UI, as are the condition and the time zone.
+        catchup_window_ms: How long after its start a fire may still begin to run the function.
+    """
+
+    key: str
     function_id: str
     expression: str
+    timezone: str = "UTC"
     namespace: str = "default"
     condition_function_id: str | None = None
-    metadata: str | None = None
-    timeout_ms: int = 1_800_000
+    catchup_window_ms: int = 60_000
     heartbeat_timeout_ms: int = 10_000
 
 
 @dataclass(frozen=True)
 class CronTick:
-    """One fire of a cron trigger, with the time it was due."""
+    """One fire of a cron trigger.
+
+    Attributes:
+        scheduled_at_ms: When it was due.
+        started_at_ms: When Temporal started it: later, if the fire before it took long.
+    """
 
     fire: CronFire
     scheduled_at_ms: int
+    started_at_ms: int

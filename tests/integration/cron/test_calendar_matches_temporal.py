@@ -1,16 +1,11 @@
 """A real server lists the fires of a schedule; `next_after` must know the same ones."""
 
-import sysconfig
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from pathlib import Path
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-import pytest_asyncio
 from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow
-from temporalio.testing import WorkflowEnvironment
 
 from bridge.builtins.cron.calendar import schedule_spec
 from bridge.builtins.cron.expression import CronExpression, parse
@@ -19,15 +14,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 LISTED_FIRES = 10  # the server describes no more
 START = datetime(2032, 3, 4, 10, 20, 31, tzinfo=UTC)  # far enough ahead that nothing fires during the test
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client() -> AsyncIterator[Client]:
-    binary = Path(sysconfig.get_path("scripts")) / "temporal"
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(binary), dev_server_log_level="error"
-    ) as environment:
-        yield environment.client
 
 
 async def listed_by_temporal(
