@@ -1,0 +1,186 @@
+"""HTTP-invoked functions against real servers (spec 04 §7, §8.7)."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from bridge.builtins.http_functions import HttpFunctions, HttpFunctionsSettings
+from bridge.engine.calls import Call
+from bridge.errors import FunctionFailedError
+from bridge.protocol import payload
+from bridge.protocol.inbound import RegisterFunction
+
+OPEN = HttpFunctionsSettings(block_private_ips=False, require_https=False)
+
+
+@dataclass
+class Remote:
+    """A server that answers every request alike and remembers them."""
+
+    reply: bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+    port: int = 0
+    requests: list[bytes] = field(default_factory=list)
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                self.requests.append(head + await reader.readexactly(length))
+                await self.answers.wait()
+                writer.write(self.reply)
+                if b"content-length" not in self.reply:
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def headers(self, index: int = 0) -> dict[str, str]:
+        lines = self.requests[index].split(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
+        return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+
+    def body(self, index: int = 0) -> Any:
+        return json.loads(self.requests[index].split(b"\r\n\r\n", 1)[1])
+
+
+@pytest.fixture
+async def remote() -> AsyncIterator[Remote]:
+    remote = Remote()
+    remote.answers.set()
+    server = await asyncio.start_server(remote.serve, "127.0.0.1", 0)
+    remote.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield remote
+
+
+MakeFunctions = Callable[..., HttpFunctions]
+
+
+@pytest.fixture
+async def make_functions() -> AsyncIterator[MakeFunctions]:
+    async with AsyncExitStack() as stack:
+
+        def make(settings: HttpFunctionsSettings = OPEN, **options: Any) -> HttpFunctions:
+            functions = HttpFunctions(
+                settings,
+                environ={"TOKEN": "s3cr3t"},
+                new_id=lambda: "id-1",
+                now_s=lambda: 1700000000.9,
+                **options,
+            )
+            stack.push_async_callback(functions.close)
+            return functions
+
+        yield make
+
+
+async def call(functions: HttpFunctions, url: str, data: Any = None, **invocation: Any) -> bytes:
+    message = RegisterFunction("billing::charge", invocation=payload.encode({"url": url, **invocation}))
+    handler = functions.offer(message)
+    return bytes(await handler(Call("billing::charge", payload.encode(data))))
+
+
+async def failure_of(functions: HttpFunctions, url: str, **invocation: Any) -> tuple[str, str]:
+    with pytest.raises(FunctionFailedError) as caught:
+        await call(functions, url, **invocation)
+    return caught.value.failure_code, caught.value.message
+
+
+async def test_the_payload_is_posted_and_the_reply_is_the_result(
+    remote: Remote, make_functions: MakeFunctions
+) -> None:
+    remote.reply = b'HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n{"ok":true}'
+    functions = make_functions()
+    url = f"http://127.0.0.1:{remote.port}/webhook?x=1"
+    result = await call(
+        functions,
+        url,
+        {"amount": 7},
+        headers={"X-Service": "iii"},
+        auth={"type": "bearer", "token_key": "TOKEN"},
+    )
+    assert msgspec.json.decode(result) == {"ok": True}
+    assert remote.requests[0].startswith(b"POST /webhook?x=1 HTTP/1.1\r\n")
+    assert remote.body() == {"amount": 7}
+    sent = remote.headers()
+    assert sent["x-iii-function-path"] == "billing::charge"
+    assert (sent["x-iii-invocation-id"], sent["x-iii-timestamp"]) == ("id-1", "1700000000")
+    assert (sent["x-service"], sent["authorization"]) == ("iii", "Bearer s3cr3t")
+
+
+async def test_every_method_carries_the_payload(remote: Remote, make_functions: MakeFunctions) -> None:
+    functions = make_functions()
+    for index, method in enumerate(("GET", "PUT", "PATCH", "DELETE")):
+        await call(functions, f"http://127.0.0.1:{remote.port}/", {"n": index}, method=method)
+        assert remote.requests[index].startswith(method.encode())
+        assert remote.body(index) == {"n": index}
+
+
+async def test_a_redirect_is_not_followed(remote: Remote, make_functions: MakeFunctions) -> None:
+    location = f"http://127.0.0.1:{remote.port}/private".encode()
+    remote.reply = b"HTTP/1.1 302 Found\r\nlocation: " + location + b"\r\ncontent-length: 6\r\n\r\n<html>"
+    assert await call(make_functions(), f"http://127.0.0.1:{remote.port}/") == b""
+    assert len(remote.requests) == 1
+
+
+async def test_a_server_that_is_too_slow_times_out(remote: Remote, make_functions: MakeFunctions) -> None:
+    remote.answers.clear()
+    code, message = await failure_of(make_functions(), f"http://127.0.0.1:{remote.port}/", timeout_ms=50)
+    remote.answers.set()
+    assert code == "http_request_failed"
+    assert "timed out" in message
+
+
+async def test_a_closed_port_is_a_failure_to_connect(remote: Remote, make_functions: MakeFunctions) -> None:
+    del remote
+    server = await asyncio.start_server(lambda _, __: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    code, message = await failure_of(make_functions(), f"http://127.0.0.1:{port}/")
+    assert code == "http_request_failed"
+    assert "connect" in message
+
+
+async def test_a_reply_that_breaks_off_says_so(remote: Remote, make_functions: MakeFunctions) -> None:
+    remote.reply = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel"
+    code, message = await failure_of(make_functions(), f"http://127.0.0.1:{remote.port}/")
+    assert code == "http_response_failed"
+    assert "broke off" in message
+
+
+async def test_plain_http_behind_an_https_url_is_refused_by_tls(
+    remote: Remote, make_functions: MakeFunctions
+) -> None:
+    code, _ = await failure_of(make_functions(), f"https://127.0.0.1:{remote.port}/", timeout_ms=200)
+    assert code == "http_request_failed"
+    assert not remote.requests
+
+
+async def test_a_name_that_resolves_to_a_private_address_is_blocked_when_called(
+    remote: Remote, make_functions: MakeFunctions
+) -> None:
+    async def lookup(_: str, __: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    functions = make_functions(HttpFunctionsSettings(require_https=False), lookup=lookup)
+    code, message = await failure_of(functions, f"http://evil.example:{remote.port}/")
+    assert code == "url_validation_failed"
+    assert message.startswith("Private IP blocked")
+    assert not remote.requests
+
+
+@pytest.mark.parametrize("host", ["localhost", "0x7f.1", "2130706433", "127.1"])
+async def test_other_spellings_of_loopback_are_blocked(
+    host: str, remote: Remote, make_functions: MakeFunctions
+) -> None:
+    functions = make_functions(HttpFunctionsSettings(require_https=False))
+    code, message = await failure_of(functions, f"http://{host}:{remote.port}/")
+    assert (code, message.split(":")[0]) == ("url_validation_failed", "Private IP blocked")
+    assert not remote.requests
