@@ -2,12 +2,15 @@
 
 import importlib.metadata
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from bridge.cli import main
+from bridge.cli.mapping import describe
+from bridge.config import RedisAdapter, StateBlock, load_config
 from bridge.errors import StorageError
 
 
@@ -75,15 +78,25 @@ def test_without_a_file_the_built_in_configuration_is_explained_with_a_warning()
         assert f"\n  {trigger_type}" in result.stdout
 
 
-def test_passwords_are_not_printed() -> None:
-    result = check(
-        "workers: [{name: iii-state, config:"
-        " {adapter: {name: redis, config: {redis_url: 'redis://me:secret@redis:6379'}}}}]",
-        III_TEMPORAL_API_KEY="hunter2",
-    )
-    assert "redis: redis://***@redis:6379" in result.stdout
-    assert "secret" not in result.output
+def test_an_api_key_turns_tls_on_and_is_not_printed() -> None:
+    result = check("workers: []", III_TEMPORAL_API_KEY="hunter2")
+    assert "127.0.0.1:7233, TLS" in result.stdout
     assert "hunter2" not in result.output
+
+
+def test_the_password_of_a_store_is_not_printed() -> None:
+    store = RedisAdapter.model_validate(
+        {"name": "redis", "config": {"redis_url": "redis://me:secret@redis:6379"}}
+    )
+    config = replace(load_config(None, environ={}), state=StateBlock(adapter=store))
+    assert "  iii-state   redis: redis://***@redis:6379" in list(describe(config))
+
+
+def test_what_serving_would_refuse_is_not_called_valid() -> None:
+    result = check("workers: [{name: iii-worker-manager, config: {rbac: {}}}]")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error[config_error]: iii-worker-manager on port 49134: `rbac`")
 
 
 def test_every_problem_is_printed_to_stderr_with_cause_and_remedy() -> None:
