@@ -94,7 +94,7 @@ class Bridge:
 
         Cancellation: stops at once; deliveries that run are tried again later.
         """
-        async with AsyncExitStack() as closing, _task_scope() as spawn:
+        async with _task_scope() as spawn, AsyncExitStack() as closing:
             engine = Engine(
                 spawn=spawn,
                 new_id=lambda: str(uuid.uuid4()),

@@ -21,6 +21,7 @@ __all__ = ["announce", "leave", "run_to_the_end", "serve_until", "stop_requested
 log = structlog.get_logger("bridge.cli")
 
 _SECOND_SIGNAL_EXIT = 130
+_SAME_REQUEST_S = 0.3
 
 
 def run_to_the_end(main: Coroutine[Any, Any, int]) -> NoReturn:
@@ -44,17 +45,26 @@ def leave(code: int) -> NoReturn:
 
 
 def stop_requested() -> asyncio.Event:
-    """Return an event that the first SIGTERM or SIGINT sets; a second signal ends the process at once."""
+    """Return an event that the first SIGTERM or SIGINT sets; a second signal ends the process at once.
+
+    Wrappers such as `timeout` deliver one request twice, to the process and to its group, so a signal that
+    follows the first immediately is the same request.
+    """
     requested = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    ignored_until_s = 0.0
 
     def on_signal() -> None:
-        if requested.is_set():
+        nonlocal ignored_until_s
+        if not requested.is_set():
+            log.info("stopping; a second signal ends the process at once")
+            ignored_until_s = loop.time() + _SAME_REQUEST_S
+            requested.set()
+        elif loop.time() > ignored_until_s:
             leave(_SECOND_SIGNAL_EXIT)
-        log.info("stopping; a second signal ends the process at once")
-        requested.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+        loop.add_signal_handler(number, on_signal)
     return requested
 
 

