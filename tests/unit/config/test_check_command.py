@@ -159,7 +159,8 @@ def test_help_lists_every_command_with_examples() -> None:
     result = run("--help")
     assert result.exit_code == 0
     assert "Validate the configuration" in result.stdout
-    assert "iii-temporal check --config /etc/iii/iii-config.yaml" in result.stdout
+    assert "Examples:" in result.stdout
+    assert "iii-temporal check" in result.stdout
 
 
 def test_version_is_the_bare_number(monkeypatch: pytest.MonkeyPatch) -> None:
