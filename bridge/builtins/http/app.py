@@ -9,6 +9,7 @@ import structlog
 
 from bridge.builtins.http.body import Receive, RequestBody
 from bridge.builtins.http.cors import Cors
+from bridge.builtins.http.documentation import Documentation
 from bridge.builtins.http.exchange import Exchange, Services
 from bridge.builtins.http.request import RequestHead
 from bridge.builtins.http.responder import Responder, Send
@@ -35,6 +36,7 @@ class HttpApp:
     def __init__(self, services: Services, routes: RouteTable, settings: HttpSettings) -> None:
         self._services = services
         self._routes = routes
+        self._documentation = Documentation(services.engine, routes)
         self.apply(settings)
 
     def apply(self, settings: HttpSettings) -> None:
@@ -69,7 +71,8 @@ class HttpApp:
         match = self._routes.match(head.raw_path)
         route = match.routes.get(head.method) if match else None
         if match is None or route is None:
-            await responder.respond(_refusal(head, match))
+            documentation = self._documentation.find(head.method, head.raw_path, self._settings)
+            await responder.respond(documentation or _refusal(head, match))
             return
         body = RequestBody(
             receive,

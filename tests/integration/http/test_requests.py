@@ -300,3 +300,14 @@ async def test_responses_carry_a_date_and_no_server(bridge: Bridge) -> None:
     response: httpx.Response = await bridge.client.get("/nothing")
     assert "date" in response.headers
     assert "server" not in response.headers
+
+
+async def test_the_documentation_is_served_where_no_route_is(bridge: Bridge) -> None:
+    bridge.function("orders::create", {"body": "mine"})
+    bridge.route("orders::create", "/orders/:id", "POST")
+    document = (await bridge.client.get("/openapi.json")).json()
+    assert document["paths"]["/orders/{id}"]["post"]["x-iii-function-id"] == "orders::create"
+    page = await bridge.client.get("/docs")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    bridge.route("orders::create", "/docs")
+    assert (await bridge.client.get("/docs")).json() == "mine"
