@@ -16,13 +16,18 @@ __all__ = ["main"]
 # The way to a command: a module here, with an attribute `command`, and one line below.
 _COMMANDS = {
     "check": "bridge.cli.check",
+    "demo": "bridge.cli.demo",
     "dev": "bridge.cli.dev",
     "serve": "bridge.cli.serve",
+    "trigger": "bridge.cli.trigger",
 }
+_ALIASES = {"t": "trigger"}  # iii's own short form (spec 05 §8.1)
 _EPILOG = """\b
 Examples:
+  iii-temporal demo --once                                 see an order pipeline run
   iii-temporal dev                                         Temporal and a bridge, for this machine
   iii-temporal serve --temporal-address temporal:7233      a bridge for the Temporal you have
+  iii-temporal trigger orders::get id=42                   call one function
   iii-temporal check                                       is the configuration right?
   iii-temporal check --config /etc/iii/iii-config.yaml
   III_TEMPORAL_ADDRESS=temporal:7233 iii-temporal check
@@ -38,9 +43,10 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
-        if cmd_name not in _COMMANDS:
+        name = _ALIASES.get(cmd_name, cmd_name)
+        if name not in _COMMANDS:
             return None
-        command = import_module(_COMMANDS[cmd_name]).command
+        command = import_module(_COMMANDS[name]).command
         assert isinstance(command, click.Command)  # noqa: S101 - the type of an attribute found by name
         return command
 

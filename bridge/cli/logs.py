@@ -11,14 +11,13 @@ __all__ = ["LogFormat", "configure_logs"]
 LogFormat = Literal["json", "pretty"]
 
 
-def configure_logs(log_format: LogFormat, *, is_debug: bool = False) -> None:
+def configure_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
     """Send every log line, our own and the libraries', through one renderer.
 
     Args:
         log_format: `json` writes one object a line, `pretty` aligned text.
-        is_debug: Whether to log what is only of interest when looking for a bug.
+        level: What is not worth a line of our own; of the libraries, warnings and worse are.
     """
-    level = logging.DEBUG if is_debug else logging.INFO
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
