@@ -1,10 +1,11 @@
 """The composition root: builds the parts from the configuration, runs them, and stops them in order."""
 
 import asyncio
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 import structlog
 
 from bridge.builtins.channels import Channels, ChannelTable
+from bridge.builtins.cron import CronTriggers
 from bridge.builtins.engine_functions import EngineFunctions
 from bridge.builtins.http import Http
+from bridge.builtins.http_functions import HttpFunctions
 from bridge.builtins.pubsub import PubSub
 from bridge.builtins.queue import QueueFunctions
 from bridge.builtins.state import State
@@ -25,6 +28,8 @@ from bridge.errors import ConfigError
 from bridge.listeners.channel_socket import ChannelSocket
 from bridge.listeners.worker_socket import WorkerSocket
 from bridge.settings import (
+    cron_settings,
+    http_functions_settings,
     http_settings,
     queue_settings,
     refuse_what_is_not_served,
@@ -34,12 +39,14 @@ from bridge.settings import (
     temporal_settings,
 )
 from bridge.storage import KeyValueStore, MemoryStore, SqliteStore
+from bridge.temporal.schedules import TemporalSchedules
 from bridge.temporal.service import TemporalService
-from workflows.contract import CronTick
 
 __all__ = ["Addresses", "Bridge"]
 
 log = structlog.get_logger("bridge.app")
+
+_PAUSE_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +110,16 @@ class Bridge:
             temporal = TemporalService(
                 engine, temporal_settings(self._config.temporal), queue_settings(self._config)
             )
+            cron = self._open_cron(engine, temporal, closing)
             addresses = await self._open(engine, temporal, closing)
             self.listening.set_result(addresses)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(temporal.run(_no_cron), name="temporal service")
+                ticking = tasks.create_task(cron.run(), name="cron schedules")
+                tasks.create_task(temporal.run(cron.fire), name="temporal service")
                 announcing = tasks.create_task(self._announce(temporal, addresses), name="announce ready")
                 await self._stopping.wait()
                 announcing.cancel()
+                ticking.cancel()
                 for socket in self._sockets:
                     await socket.stop_accepting()
                 if self._http is not None:
@@ -129,6 +139,7 @@ class Bridge:
             temporal.dead_letters, {name: queue.concurrency for name, queue in config.queues.items()}
         ).register(engine)
         await self._open_channels(engine, channels, closing)
+        self._open_http_functions(engine, closing)
         if config.state is not None:
             store = await _open_store(config.state.adapter)
             closing.push_async_callback(store.close)
@@ -145,6 +156,29 @@ class Bridge:
             temporal=config.temporal.address,
             ui=config.temporal.ui_url,
         )
+
+    def _open_cron(self, engine: Engine, temporal: TemporalService, closing: AsyncExitStack) -> CronTriggers:
+        schedules = TemporalSchedules(temporal.connection, temporal.tenancy)
+        cron = CronTriggers(engine, schedules, cron_settings(self._config.temporal), time.time_ns)
+        if self._config.cron is not None:
+            cron.register(engine)
+
+        async def pause_schedules() -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PAUSE_TIMEOUT_S):
+                    await cron.close()
+
+        closing.push_async_callback(pause_schedules)
+        return cron
+
+    def _open_http_functions(self, engine: Engine, closing: AsyncExitStack) -> None:
+        block = self._config.http_functions
+        if block is not None:
+            functions = HttpFunctions(
+                http_functions_settings(block), environ=os.environ, new_id=engine.new_id, now_s=time.time
+            )
+            engine.http_functions = functions
+            closing.push_async_callback(functions.close)
 
     async def _open_channels(self, engine: Engine, table: ChannelTable, closing: AsyncExitStack) -> None:
         channels = Channels(table, engine.spawn)
@@ -232,7 +266,3 @@ async def _open_store(adapter: Adapter) -> KeyValueStore:
 
 def _unix_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-async def _no_cron(_: CronTick) -> str:
-    return "skipped"

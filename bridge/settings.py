@@ -4,12 +4,15 @@ from pathlib import Path
 
 from temporalio.service import TLSConfig
 
+from bridge.builtins.cron import CronSettings
 from bridge.builtins.http import CorsSettings, GlobalMiddleware, HttpSettings
+from bridge.builtins.http_functions import HttpFunctionsSettings
 from bridge.builtins.state import StateSettings
 from bridge.builtins.stream import StreamSettings
 from bridge.config import (
     BridgeConfig,
     HttpBlock,
+    HttpFunctionsBlock,
     ListenerBlock,
     QueueConfig,
     StateBlock,
@@ -26,6 +29,8 @@ from bridge.temporal.workers import QueueWorker
 from workflows.contract import RetryRules
 
 __all__ = [
+    "cron_settings",
+    "http_functions_settings",
     "http_settings",
     "queue_settings",
     "refuse_what_is_not_served",
@@ -74,6 +79,17 @@ def http_settings(block: HttpBlock) -> HttpSettings:
             GlobalMiddleware(entry.function_id, entry.phase, entry.priority) for entry in block.middleware
         ),
     )
+
+
+def http_functions_settings(block: HttpFunctionsBlock) -> HttpFunctionsSettings:
+    """Translate `iii-http-functions`."""
+    security = block.security
+    return HttpFunctionsSettings(security.url_allowlist, security.block_private_ips, security.require_https)
+
+
+def cron_settings(block: TemporalBlock) -> CronSettings:
+    """Translate how soon a lost bridge is noticed."""
+    return CronSettings(heartbeat_timeout_ms=block.heartbeat_timeout_ms)
 
 
 def stream_settings(block: StreamBlock, *, dotted_paths: bool) -> StreamSettings:

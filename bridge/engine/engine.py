@@ -25,7 +25,7 @@ from bridge.errors import (
     InvalidInputError,
     WorkerGoneError,
 )
-from bridge.protocol.inbound import InvocationResult
+from bridge.protocol.inbound import InvocationResult, RegisterFunction
 from bridge.protocol.outbound import CallFunction
 from bridge.protocol.payload import ABSENT, is_object, is_present
 
@@ -52,6 +52,17 @@ class Enqueuer(Protocol):
         """
 
 
+class HttpFunctionProvider(Protocol):
+    """Runs functions that a worker registered and that live behind a URL (spec 01 §6)."""
+
+    def offer(self, message: RegisterFunction) -> BuiltinHandler:
+        """Return what runs the function's calls.
+
+        Raises:
+            BridgeError: The function cannot be offered.
+        """
+
+
 class Engine:
     """Routes calls between workers and built-in functions, and keeps what is registered.
 
@@ -66,6 +77,7 @@ class Engine:
         on_function_offered: Called with the id of each function a worker has begun to offer.
         on_worker_event: Called when a worker came, changed or went.
         enqueuer: Where messages go that must not be lost.
+        http_functions: Runs functions behind URLs; `None` when there are to be none.
     """
 
     def __init__(
@@ -79,6 +91,7 @@ class Engine:
         self.on_function_offered: list[Callable[[str], None]] = []
         self.on_worker_event: list[WorkerEvent] = []
         self.enqueuer: Enqueuer | None = None
+        self.http_functions: HttpFunctionProvider | None = None
 
     def add_builtin(
         self,

@@ -35,8 +35,9 @@ class Function:
     Attributes:
         id: The function id.
         namespace: Where it is found.
-        provider: The worker, or the built-in handler.
+        provider: Who runs it: a worker, or a handler in the bridge.
         owner_name: The iii worker a built-in belongs to, for example `iii-state`.
+        registrar: The worker that registered a function which the bridge runs for it, behind a URL.
     """
 
     id: str
@@ -44,6 +45,12 @@ class Function:
     provider: Worker | BuiltinHandler
     schema: FunctionSchema = FunctionSchema()
     owner_name: str | None = None
+    registrar: Worker | None = None
+
+    @property
+    def worker(self) -> Worker | None:
+        """The worker it leaves with; `None` for the bridge's own."""
+        return self.provider if isinstance(self.provider, Worker) else self.registrar
 
 
 @dataclass(slots=True)
@@ -95,19 +102,14 @@ class FunctionRegistry:
         """
         key = (function.namespace, function.id)
         entry = self._functions.setdefault(key, _Offers())
-        newcomer = function.provider
-        if not isinstance(newcomer, Worker):
+        newcomer = function.worker
+        if newcomer is None:
             entry.builtin = function
             return None
-        others = [each for each in entry.replicas if each.provider is not newcomer]
+        others = [each for each in entry.replicas if each.worker is not newcomer]
         if others and self.duplicates != "balance":
-            incumbent = others[-1].provider
-            if (
-                self.duplicates == "reject"
-                and newcomer.understands_rejection
-                and isinstance(incumbent, Worker)
-            ):
-                return incumbent
+            if self.duplicates == "reject" and newcomer.understands_rejection:
+                return others[-1].worker
             self._dispossess(others, key)
             others = []
         entry.replicas = [*others, function]
@@ -118,8 +120,8 @@ class FunctionRegistry:
     def _dispossess(self, offers: list[Function], key: tuple[str, str]) -> None:
         """Forget who offered what a newcomer takes over; they do not get it back (spec 01 §3.5)."""
         for each in offers:
-            if isinstance(each.provider, Worker):
-                self._offered_by[each.provider].discard(key)
+            if each.worker is not None:
+                self._offered_by[each.worker].discard(key)
 
     def withdraw(self, worker: Worker, function_id: str, namespace: str = DEFAULT_NAMESPACE) -> None:
         """Remove a worker's offer; does nothing when the worker is not offering the function."""
@@ -128,7 +130,7 @@ class FunctionRegistry:
             return
         self._offered_by[worker].discard(key)
         entry = self._functions[key]
-        entry.replicas = [each for each in entry.replicas if each.provider is not worker]
+        entry.replicas = [each for each in entry.replicas if each.worker is not worker]
         if not entry.all:
             del self._functions[key]
 
@@ -160,7 +162,7 @@ class FunctionRegistry:
     def offered_by(self, worker: Worker) -> list[Function]:
         """Return what a worker offers, by namespace and id."""
         keys = sorted(self._offered_by.get(worker, ()))
-        return [each for key in keys for each in self._functions[key].replicas if each.provider is worker]
+        return [each for key in keys for each in self._functions[key].replicas if each.worker is worker]
 
     def __iter__(self) -> Iterator[Function]:
         """Iterate over every function once, by namespace and id, each as its newest offer."""

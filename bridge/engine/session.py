@@ -9,13 +9,14 @@ import structlog
 from bridge.engine.attribution import attribute
 from bridge.engine.calls import DEFAULT_NAMESPACE, Call, Outcome, error_body
 from bridge.engine.engine import Engine, Spawn
-from bridge.engine.functions import Function, FunctionSchema
+from bridge.engine.functions import BuiltinHandler, Function, FunctionSchema
 from bridge.engine.triggers import Binding, TriggerType, WorkerTriggers
 from bridge.engine.workers import Worker
 from bridge.errors import (
     BridgeError,
     EnqueueError,
     FunctionFailedError,
+    FunctionNotFoundError,
     InvalidInputError,
     RemoteProtocolError,
 )
@@ -238,10 +239,10 @@ class WorkerSession:
         )
 
     def _register_function(self, message: RegisterFunction) -> None:
-        if payload.is_present(message.invocation):
-            self._log.warning(
-                "HTTP-invoked function ignored: iii-http-functions is not configured", function_id=message.id
-            )
+        try:
+            provider = self._provider_of(message)
+        except BridgeError as exc:
+            self._log.warning("function ignored", function_id=message.id, reason=str(exc))
             return
         schema = FunctionSchema(
             message.description, message.request_format, message.response_format, message.metadata
@@ -250,9 +251,18 @@ class WorkerSession:
         if namespace != DEFAULT_NAMESPACE and message.id.startswith("engine::"):
             self._refuse_function(message.id, owner_worker_id="")
             return
-        owner = self._engine.functions.offer(Function(message.id, namespace, self._worker, schema))
+        function = Function(message.id, namespace, provider, schema, registrar=self._worker)
+        owner = self._engine.functions.offer(function)
         if owner is not None:
             self._refuse_function(message.id, owner_worker_id=owner.id)
+
+    def _provider_of(self, message: RegisterFunction) -> Worker | BuiltinHandler:
+        """Return who runs a function: the worker, or the bridge for a function behind a URL."""
+        if not payload.is_present(message.invocation):
+            return self._worker
+        if self._engine.http_functions is None:
+            raise FunctionNotFoundError("functions behind a URL need iii-http-functions in the configuration")
+        return self._engine.http_functions.offer(message)
 
     def _refuse_function(self, function_id: str, *, owner_worker_id: str) -> None:
         self._log.warning("function refused", function_id=function_id, owner_worker_id=owner_worker_id)

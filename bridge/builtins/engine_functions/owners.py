@@ -26,7 +26,7 @@ MANDATORY = frozenset({"configuration", "iii-engine-functions", "iii-observabili
 
 def owner_of_function(function: Function) -> str:
     """Return the name of the worker that offers a function; without a name, what its id begins with."""
-    known = function.provider.info.name if isinstance(function.provider, Worker) else function.owner_name
+    known = function.worker.info.name if function.worker else function.owner_name
     return known or _first_segment(function.id)
 
 
