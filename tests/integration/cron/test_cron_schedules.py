@@ -13,6 +13,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 import pytest_asyncio
+from temporalio import activity
 from temporalio.api.common.v1 import Payload
 from temporalio.client import (
     Client,
@@ -271,6 +272,29 @@ async def test_an_error_of_the_function_fails_the_fire_once(bridge: Bridge, clie
     assert len(calls) == 1
 
 
+async def test_a_fire_whose_bridge_is_lost_is_not_repeated(bridge: Bridge, client: Client) -> None:
+    calls: list[CronTick] = []
+
+    @activity.defn(name="iii.fire_cron")
+    async def never_heard_of_again(tick: CronTick) -> str:
+        calls.append(tick)
+        return await asyncio.Future()
+
+    fire = CronFire("key", FUNCTION, YEARLY["expression"], heartbeat_timeout_ms=200)
+    async with TemporalWorker(
+        client,
+        task_queue=bridge.tenancy.prefix,
+        workflows=[CronFireWorkflow],
+        workflow_runner=sandbox(),
+        activities=[never_heard_of_again],
+    ):
+        with pytest.raises(WorkflowFailureError):
+            await client.execute_workflow(
+                CronFireWorkflow.run, fire, id=str(uuid4()), task_queue=bridge.tenancy.prefix
+            )
+    assert len(calls) == 1
+
+
 async def test_a_fire_that_finds_nobody_runs_when_the_worker_returns(bridge: Bridge, client: Client) -> None:
     bridge.offer(FUNCTION, lambda _: None)
     worker = bridge.worker()
@@ -319,6 +343,15 @@ async def test_a_pause_by_hand_is_never_undone(bridge: Bridge) -> None:
     assert described.schedule.state.paused
     assert described.schedule.state.note == "maintenance until Friday"
     assert described.schedule.spec.jitter == timedelta(seconds=1)
+
+
+async def test_a_pause_by_hand_in_the_last_moment_is_not_taken_over(bridge: Bridge) -> None:
+    bridge.bind(YEARLY)
+    await bridge.settle()
+    schedule = await bridge.schedule()
+    await schedule.pause(note="maintenance")
+    await bridge.schedules.pause(schedule.id.removeprefix(f"{bridge.tenancy.prefix}.cron/"), since_ms=0)
+    assert (await schedule.describe()).schedule.state.note == "maintenance"
 
 
 async def test_a_schedule_resumed_by_hand_runs_again(bridge: Bridge) -> None:

@@ -102,8 +102,10 @@ async def test_a_pause_by_hand_outlives_the_absence_of_the_worker(harness: CronH
 
 async def test_replicas_share_one_schedule(harness: CronHarness) -> None:
     harness.bind(HOURLY, trigger_id="trigger-1", owner=harness.worker("worker-1"))
+    await harness.settle()
     harness.bind(HOURLY, trigger_id="trigger-2", owner=harness.worker("worker-2"))
     await harness.settle()
+    assert [call for call, _ in harness.schedules.calls] == ["keep"]
     assert len(harness.schedules.kept) == 1
 
 

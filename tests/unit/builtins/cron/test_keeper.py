@@ -64,6 +64,15 @@ async def test_a_sweep_changes_nothing_when_all_is_in_line(harness: CronHarness)
     assert harness.schedules.calls == []
 
 
+async def test_a_sweep_leaves_alone_what_somebody_paused(harness: CronHarness) -> None:
+    harness.bind(HOURLY)
+    await harness.settle()
+    harness.schedules.pause_by_hand(harness.schedules.only().key)
+    harness.schedules.calls.clear()
+    await harness.sweep()
+    assert harness.schedules.calls == []
+
+
 async def test_a_schedule_whose_bridge_is_gone_is_paused(harness: CronHarness) -> None:
     harness.schedules.put(KEY, keeper="bridge-gone")
     await harness.sweep()
