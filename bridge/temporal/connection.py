@@ -1,6 +1,9 @@
 """The connection to Temporal: made when the server can be reached, kept by the client from then on."""
 
 import asyncio
+import os
+import socket
+import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -46,6 +49,8 @@ class TemporalConnection:
     def __init__(self, address: TemporalAddress, runtime: Runtime | None = None) -> None:
         self.address = address
         self._runtime = runtime
+        # Containers share process ids and sometimes host names; schedules need to know their keeper.
+        self._identity = f"{os.getpid()}@{socket.gethostname()}#{uuid.uuid4().hex[:8]}"
         self._client: Client | None = None
         self._connected = asyncio.Event()
 
@@ -77,6 +82,7 @@ class TemporalConnection:
                     api_key=self.address.api_key,
                     tls=self.address.tls,
                     runtime=self._runtime,
+                    identity=self._identity,
                 )
                 await client.service_client.check_health(timeout=timedelta(seconds=5))
             except (RPCError, RuntimeError) as exc:
