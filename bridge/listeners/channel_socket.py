@@ -17,6 +17,9 @@ log = structlog.get_logger("bridge.channels")
 
 CHANNEL_PATH_PREFIX = "/ws/channels/"
 
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
+"""A dead peer is found after two minutes; the system's own default is two hours."""
+
 
 class Writer(Protocol):
     """The writing end of a channel."""
@@ -142,5 +145,9 @@ def _watch_the_peer_by_tcp(connection: ServerConnection) -> None:
     """Leave it to TCP to find a dead peer: while a full channel stops the reading, no pong can be seen."""
     connection.ping_timeout = None
     sock = connection.transport.get_extra_info("socket")
-    if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sock is None:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEP_ALIVE.items():
+        if hasattr(socket, option):  # not every system knows all of them
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

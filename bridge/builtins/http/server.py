@@ -14,6 +14,8 @@ from bridge.errors import ConfigError
 __all__ = ["HttpServer"]
 
 BACKLOG = 2048
+NOTICE_S = 0.5
+"""How long a request whose client was cut off may take to notice."""
 
 
 class HttpServer:
@@ -78,9 +80,18 @@ class HttpServer:
             for connection in list(self._state.connections):
                 connection.transport.abort()
             await self._wait_until_all_are_lost()
-        if self._state.tasks:
-            await asyncio.wait(self._state.tasks)
+        await self._end_requests()
         self._server = None
+
+    async def _end_requests(self) -> None:
+        """Wait for requests that notice that their client is gone, and cancel those that do not."""
+        running = set(self._state.tasks)
+        if running:
+            _, running = await asyncio.wait(running, timeout=NOTICE_S)
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
 
     def _connection_lost(self) -> None:
         if not self._state.connections:

@@ -9,12 +9,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from iii import register_worker
+from iii_helpers.http import HttpInvocationConfig
 
 from bridge.builtins.http_functions import HttpFunctions, HttpFunctionsSettings
 from bridge.engine.calls import Call
 from bridge.errors import FunctionFailedError
 from bridge.protocol import payload
 from bridge.protocol.inbound import RegisterFunction
+from tests.integration.http.running_bridge import Bridge, eventually
 
 OPEN = HttpFunctionsSettings(block_private_ips=False, require_https=False)
 
@@ -184,3 +187,30 @@ async def test_other_spellings_of_loopback_are_blocked(
     code, message = await failure_of(functions, f"http://{host}:{remote.port}/")
     assert (code, message.split(":")[0]) == ("url_validation_failed", "Private IP blocked")
     assert not remote.requests
+
+
+async def test_a_worker_registers_a_function_behind_a_url(
+    bridge: Bridge, remote: Remote, make_functions: MakeFunctions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_ENABLED", "false")
+    bridge.engine.http_functions = make_functions()
+    worker = await asyncio.to_thread(register_worker, bridge.worker_url)
+    url = f"http://127.0.0.1:{remote.port}/webhook"
+    try:
+        registered = worker.register_function("remote::charge", HttpInvocationConfig(url=url, method="PUT"))
+        await eventually(lambda: bridge.engine.has_provider("remote::charge"))
+        result = await asyncio.to_thread(
+            worker.trigger, {"function_id": "remote::charge", "payload": {"amount": 7}}
+        )
+        assert result == {}
+        assert remote.requests[0].startswith(b"PUT /webhook ")
+        assert remote.body()["amount"] == 7
+        assert "_caller_worker_id" in remote.body()
+        registered.unregister()
+        await eventually(lambda: not bridge.engine.has_provider("remote::charge"))
+        worker.register_function("remote::again", HttpInvocationConfig(url=url))
+        await eventually(lambda: bridge.engine.has_provider("remote::again"))
+    finally:
+        await asyncio.to_thread(worker.shutdown)
+        worker._loop.close()  # the SDK leaves its event loop open
+    await eventually(lambda: not bridge.engine.has_provider("remote::again"))

@@ -9,6 +9,7 @@ import pytest
 
 from bridge.builtins.http import GlobalMiddleware, HttpSettings
 from bridge.errors import ConfigError
+from tests.integration.http.conftest import MakeBridge
 from tests.integration.http.running_bridge import Bridge, eventually
 
 
@@ -93,6 +94,28 @@ async def test_closing_cuts_a_request_that_does_not_end(bridge: Bridge) -> None:
         request = tasks.create_task(_failure(bridge.client.get("/x")))
         await started.wait()
         await bridge.http.close(deadline_s=0.01)
+    released.set()
+    assert isinstance(request.result(), httpx.TransportError)
+    assert len(bridge.channels) == 0
+
+
+async def test_closing_cancels_a_request_that_does_not_notice(
+    make_bridge: MakeBridge, caplog: pytest.LogCaptureFixture
+) -> None:
+    bridge = await make_bridge(middleware=(GlobalMiddleware("global"),))
+    started, released = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: Any) -> None:
+        started.set()
+        await released.wait()
+
+    bridge.function("global", wait)
+    bridge.route("f", "/x")
+    async with asyncio.TaskGroup() as tasks:
+        request = tasks.create_task(_failure(bridge.client.get("/x")))
+        await started.wait()
+        with caplog.at_level("CRITICAL", logger="uvicorn.error"):
+            await bridge.http.close(deadline_s=0.01)
     released.set()
     assert isinstance(request.result(), httpx.TransportError)
     assert len(bridge.channels) == 0
