@@ -78,6 +78,14 @@ def http_settings(block: HttpBlock) -> HttpSettings:
         middleware=tuple(
             GlobalMiddleware(entry.function_id, entry.phase, entry.priority) for entry in block.middleware
         ),
+        body_limit_bytes=block.body_limit_bytes,
+        head_limit_bytes=block.head_limit_bytes,
+        head_timeout_ms=block.head_timeout_ms,
+        keep_alive_timeout_s=block.keep_alive_timeout_s,
+        max_connections=block.max_connections,
+        channel_bytes=block.channel_bytes,
+        openapi_path=block.openapi_path,
+        docs_path=block.docs_path,
     )
 
 

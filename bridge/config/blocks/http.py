@@ -9,6 +9,9 @@ from bridge.config.block import Bind, Block, FunctionId, Port, PositiveMilliseco
 
 __all__ = ["CorsBlock", "HttpBlock", "MiddlewareEntry"]
 
+_MEBIBYTE = 1024 * 1024
+
+UrlPath = Annotated[str, Field(pattern=r"^/[^?#\s]*$", description="a path such as /openapi.json")]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -46,6 +49,14 @@ class HttpBlock(Block):
         configured_request_limit: The key as written; use `concurrency_request_limit`.
         cors: `None` is fully permissive, as in iii.
         middleware: Global middleware in the order of execution.
+        body_limit_bytes: Ours. The largest JSON body; other bodies are streamed and have no limit.
+        head_limit_bytes: Ours. The largest request line with all headers.
+        head_timeout_ms: Ours. How long a connection may take to send them.
+        keep_alive_timeout_s: Ours. How long an idle connection is kept.
+        max_connections: Ours. How many connections may be open; more are answered with 503.
+        channel_bytes: Ours. How much of a streamed body, each way, may wait for a slow peer.
+        openapi_path: Ours. Where the OpenAPI document is served; `null` for nowhere.
+        docs_path: Ours. Where its readable page is served; `null` for nowhere.
     """
 
     port: Port = 3111
@@ -54,6 +65,15 @@ class HttpBlock(Block):
     configured_request_limit: Unsigned32 = Field(default=1024, alias="concurrency_request_limit")
     cors: CorsBlock | None = None
     middleware: Annotated[tuple[MiddlewareEntry, ...], Field(strict=False), AfterValidator(_by_priority)] = ()
+
+    body_limit_bytes: Annotated[int, Field(ge=1024, le=64 * _MEBIBYTE)] = 16 * _MEBIBYTE
+    head_limit_bytes: Annotated[int, Field(ge=1024, le=_MEBIBYTE)] = 64 * 1024
+    head_timeout_ms: PositiveMilliseconds = 10_000
+    keep_alive_timeout_s: Annotated[int, Field(ge=1, le=3600)] = 75
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    channel_bytes: Annotated[int, Field(ge=64 * 1024, le=64 * _MEBIBYTE)] = _MEBIBYTE
+    openapi_path: UrlPath | None = "/openapi.json"
+    docs_path: UrlPath | None = "/docs"
 
     @property
     def concurrency_request_limit(self) -> int:
