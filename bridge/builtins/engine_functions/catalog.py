@@ -25,6 +25,14 @@ __all__ = ["Catalog"]
 _SUMMARY_LENGTH = 80
 
 
+class _Format(msgspec.Struct, frozen=True):
+    name: str
+    type: str
+
+
+_format = msgspec.json.Decoder(_Format)
+
+
 class Catalog:
     """Describes functions, trigger types and bindings.
 
@@ -43,8 +51,8 @@ class Catalog:
             worker_name=owner_of_function(function),
             description=function.schema.description,
             metadata=_present(function.schema.metadata),
-            request_format=_present(function.schema.request_format),
-            response_format=_present(function.schema.response_format),
+            request_format=_old_format(function.schema.request_format),
+            response_format=_old_format(function.schema.response_format),
         )
 
     def function_detail(self, function: Function) -> FunctionDetail:
@@ -149,6 +157,15 @@ class Catalog:
 
 def _present(value: msgspec.Raw) -> msgspec.Raw | msgspec.UnsetType:
     return value if is_present(value) else msgspec.UNSET
+
+
+def _old_format(schema: msgspec.Raw) -> msgspec.Raw | msgspec.UnsetType:
+    """Return a format of the kind that SDK 0.9 knows; it cannot list functions that show a JSON Schema."""
+    try:
+        _format.decode(schema)
+    except msgspec.MsgspecError:
+        return msgspec.UNSET
+    return schema
 
 
 def _summary(config: msgspec.Raw) -> str:

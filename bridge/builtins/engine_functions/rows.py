@@ -21,7 +21,7 @@ __all__ = [
 
 
 class FunctionRow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A function in a list; SDKs up to 0.12 read the formats."""
+    """A function in a list; the formats are those of SDK 0.9, left out when they are JSON Schemas."""
 
     function_id: str
     namespace: str

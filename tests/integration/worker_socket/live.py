@@ -113,7 +113,9 @@ class LiveBridge:
 
 
 @asynccontextmanager
-async def live_bridge(limits: SocketLimits | None = None, port: int = 0) -> AsyncIterator[LiveBridge]:
+async def live_bridge(
+    limits: SocketLimits | None = None, port: int = 0, poll_interval_s: float = 5
+) -> AsyncIterator[LiveBridge]:
     """Run a bridge until the block is left."""
     telemetry: list[bytes] = []
     async with asyncio.TaskGroup() as tasks:
@@ -122,12 +124,14 @@ async def live_bridge(limits: SocketLimits | None = None, port: int = 0) -> Asyn
             tasks.create_task(work, name=name)
 
         engine = Engine(spawn=spawn, new_id=lambda: str(uuid.uuid4()))
-        functions = EngineFunctions(engine, "1.2.3")
+        functions = EngineFunctions(engine, "1.2.3", poll_interval_s=poll_interval_s)
         functions.register(engine)
         await functions.start()
         socket = WorkerSocket(engine, limits or SocketLimits(), telemetry.append)
         bound_port = await socket.start("127.0.0.1", port)
-        yield LiveBridge(engine, socket, bound_port, telemetry)
-        await socket.stop_accepting()
-        await socket.disconnect_all()
-        await functions.close()
+        try:
+            yield LiveBridge(engine, socket, bound_port, telemetry)
+        finally:
+            await socket.stop_accepting()
+            await socket.disconnect_all()
+            await functions.close()

@@ -201,7 +201,7 @@ def say(writer: asyncio.StreamWriter, message: dict[str, object]) -> None:
 
 
 async def test_a_peer_that_answers_no_pings_is_found_and_nobody_else_is_harmed():
-    limits = SocketLimits(ping_interval_s=0.05, ping_timeout_s=0.05, close_timeout_s=0.05)
+    limits = SocketLimits(ping_interval_s=0.05, ping_timeout_s=0.5, close_timeout_s=0.05)
     async with live_bridge(limits) as live, live.client() as bystander:
         async with raw_connection(live) as (reader, _):
             greeting = await greeting_of(reader)

@@ -11,14 +11,14 @@ async def listed(caller, **asked) -> list[str]:
 
 
 async def test_a_row_tells_what_generations_of_sdks_read(caller):
-    schema = {"type": "object"}
+    old_format = {"name": "body", "type": "object"}
     caller.say(
         "registerfunction",
         id="billing::charge",
         description="d",
         metadata={"tier": "free"},
-        request_format=schema,
-        response_format=schema,
+        request_format=old_format,
+        response_format=old_format,
     )
 
     (row,) = (await caller.call(LIST))["result"]["functions"]
@@ -28,9 +28,17 @@ async def test_a_row_tells_what_generations_of_sdks_read(caller):
         "worker_name": "caller",
         "description": "d",
         "metadata": {"tier": "free"},
-        "request_format": schema,
-        "response_format": schema,
+        "request_format": old_format,
+        "response_format": old_format,
     }
+
+
+async def test_a_json_schema_is_not_shown_in_lists_because_sdk_0_9_fails_on_it(caller):
+    schema = {"type": "object", "properties": {}}
+    caller.say("registerfunction", id="f", request_format=schema, response_format=schema)
+
+    (row,) = (await caller.call(LIST))["result"]["functions"]
+    assert row == {"function_id": "f", "namespace": "default", "worker_name": "caller"}
 
 
 async def test_what_a_function_does_not_have_is_left_out(caller):
