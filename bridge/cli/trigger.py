@@ -78,6 +78,7 @@ def command(
 
     A VALUE is read as JSON if it is JSON, and as text otherwise: `a=10 b=true c=hello`.
     """
+    _check_encoding(function_path, *pairs, json_text, queue, namespace)
     url = f"ws://{address}:{port}"
     if wants_help:
         click.echo(_help(ctx, url, function_path, namespace, timeout_ms))
@@ -118,6 +119,13 @@ def read_payload(pairs: Iterable[str], json_text: str | None) -> msgspec.Raw:
     if not payload.is_object(given):
         raise click.ClickException("--json must be an object when KEY=VALUE pairs are added to it")
     return payload.encode(msgspec.json.decode(given, type=dict[str, msgspec.Raw]) | added)
+
+
+def _check_encoding(*texts: str | None) -> None:
+    try:
+        "".join(filter(None, texts)).encode()
+    except UnicodeEncodeError as exc:
+        raise click.ClickException("the arguments must be valid UTF-8, as all JSON is") from exc
 
 
 def _read_pair(pair: str) -> tuple[str, msgspec.Raw]:
