@@ -99,6 +99,10 @@ class LiveBridge:
         if worker_id in self.engine.workers:
             await self._gone.setdefault(worker_id, asyncio.Event()).wait()
 
+    def forget_departures(self) -> None:
+        """Forget which workers have left."""
+        self._gone.clear()
+
     def function(self, function_id: str, run: Callable[[msgspec.Raw], msgspec.Raw]) -> None:
         """Offer a built-in function."""
 
