@@ -31,6 +31,9 @@ log = structlog.get_logger("bridge.websocket")
 SERVICE_RESTART = 1012
 """A close code after which every SDK version reconnects (spec 01 §1.6)."""
 
+FAIR_SHARE = 16
+"""How many frames of one peer are taken before the others have their turn."""
+
 
 @dataclass(frozen=True, slots=True)
 class SocketLimits:
@@ -181,12 +184,16 @@ class WorkerSocket:
             pass
 
     async def _read(self, connection: ServerConnection, session: WorkerSession) -> None:
+        taken = 0
         try:
             async for frame in connection:
                 if isinstance(frame, bytes) and frame[:4] in codec.TELEMETRY_PREFIXES:
                     self._on_telemetry(frame)
                 else:
                     session.receive(frame)
+                taken += 1
+                if taken % FAIR_SHARE == 0:
+                    await asyncio.sleep(0)  # frames that came in one piece are read without a pause
         except ConnectionClosed as exc:
             log.debug("connection lost", reason=str(exc))
 

@@ -1,4 +1,4 @@
-"""Tens of thousands of random and damaged frames: nothing crashes, nothing leaks, everybody else is served."""
+"""Tens of thousands of random and damaged frames: nothing crashes, nothing leaks, all others are served."""
 
 import asyncio
 import gc
