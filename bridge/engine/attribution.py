@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from bridge.engine.calls import Invocation, Job
 from bridge.engine.tracing import invocation_in_baggage, trace_id_of
 
-__all__ = ["attribute"]
+__all__ = ["attribute", "enclosing_trace"]
 
 
 def attribute(
@@ -32,6 +32,20 @@ def attribute(
         trace_id = trace_id_of(traceparent)
         return _only_job([each for each in executing.values() if trace_id_of(each.traceparent) == trace_id])
     return _only_job(executing.values())
+
+
+def enclosing_trace(executing: Mapping[str, Invocation], *, baggage: str | None) -> str | None:
+    """Find the trace context of the invocation that a call without one was made in; in doubt there is none.
+
+    Args:
+        executing: What the calling worker executes now, by invocation id.
+        baggage: The call's baggage.
+    """
+    if baggage and (invocation_id := invocation_in_baggage(baggage)):
+        named = executing.get(invocation_id)
+        return named.traceparent if named else None
+    only = next(iter(executing.values())) if len(executing) == 1 else None
+    return only.traceparent if only else None
 
 
 def _only_job(candidates: Collection[Invocation]) -> Job | None:

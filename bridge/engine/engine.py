@@ -15,6 +15,7 @@ from bridge.engine.functions import (
     FunctionRegistry,
     FunctionSchema,
 )
+from bridge.engine.observation import CallStart, Enqueuer, Observer, all_of, broken_off
 from bridge.engine.tracing import baggage_with_invocation, new_traceparent, valid_traceparent
 from bridge.engine.triggers import Binding, TriggerRegistry, TriggerType
 from bridge.engine.workers import Worker
@@ -41,17 +42,6 @@ Input = TypeVar("Input")
 WorkerEvent = Callable[[str, Worker], None]
 
 
-class Enqueuer(Protocol):
-    """Where messages go that must not be lost."""
-
-    async def enqueue(self, call: Call, queue: str) -> str:
-        """Accept a message for durable execution and return its receipt, a UUID.
-
-        Raises:
-            EnqueueError: It was not accepted.
-        """
-
-
 class HttpFunctionProvider(Protocol):
     """Runs functions that a worker registered and that live behind a URL (spec 01 §6)."""
 
@@ -76,6 +66,7 @@ class Engine:
     Attributes:
         on_function_offered: Called with the id of each function a worker has begun to offer.
         on_worker_event: Called when a worker came, changed or went.
+        observers: Told of every call, message and delivery.
         enqueuer: Where messages go that must not be lost.
         http_functions: Runs functions behind URLs; `None` when there are to be none.
     """
@@ -90,6 +81,7 @@ class Engine:
         self.triggers = TriggerRegistry()
         self.on_function_offered: list[Callable[[str], None]] = []
         self.on_worker_event: list[WorkerEvent] = []
+        self.observers: list[Observer] = []
         self.enqueuer: Enqueuer | None = None
         self.http_functions: HttpFunctionProvider | None = None
 
@@ -149,7 +141,8 @@ class Engine:
         finally:
             if started is not None:
                 worker, invocation = started
-                worker.executing.pop(invocation.id, None)
+                if worker.executing.pop(invocation.id, None):
+                    invocation.on_done(Outcome(error=broken_off()))
 
     async def fire(
         self, binding: Binding, data: msgspec.Raw, *, condition_function_id: str | None = None
@@ -224,15 +217,21 @@ class Engine:
 
     def _start(self, call: Call, on_done: OnDone) -> tuple[Worker, Invocation] | None:
         function = self.functions.pick(call.function_id, call.namespace)
+        traceparent = valid_traceparent(call.traceparent) or new_traceparent(self.new_id())
+        if self.observers:
+            start = CallStart(call, function, traceparent)
+            on_done = all_of([*(each.call_started(start) for each in self.observers), on_done])
         if function is None:
             on_done(Outcome.failed(self._not_found(call)))
             return None
         if isinstance(function.provider, Worker):
-            return self._hand_over(call, function.provider, on_done)
+            return self._hand_over(call, function.provider, traceparent, on_done)
         self.spawn(_run_builtin(function.provider, call, on_done), f"builtin {call.function_id}")
         return None
 
-    def _hand_over(self, call: Call, worker: Worker, on_done: OnDone) -> tuple[Worker, Invocation] | None:
+    def _hand_over(
+        self, call: Call, worker: Worker, traceparent: str, on_done: OnDone
+    ) -> tuple[Worker, Invocation] | None:
         payload_bytes = len(call.data) + len(call.metadata)
         if too_large := worker.refusal_of(payload_bytes, call.function_id, call.baggage):
             on_done(Outcome.failed(too_large))
@@ -240,7 +239,7 @@ class Engine:
         invocation = Invocation(
             id=self.new_id(),
             function_id=call.function_id,
-            traceparent=valid_traceparent(call.traceparent) or new_traceparent(self.new_id()),
+            traceparent=traceparent,
             job=call.job,
             on_done=on_done,
         )
@@ -250,7 +249,7 @@ class Engine:
                 invocation_id=invocation.id,
                 function_id=call.function_id,
                 data=call.data,
-                traceparent=invocation.traceparent,
+                traceparent=traceparent,
                 baggage=baggage_with_invocation(call.baggage, invocation.id),
                 metadata=call.metadata,
             )

@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 
 import structlog
 
-from bridge.engine.attribution import attribute
+from bridge.engine.attribution import attribute, enclosing_trace
 from bridge.engine.calls import DEFAULT_NAMESPACE, Call, Outcome, error_body
 from bridge.engine.engine import Engine, Spawn
 from bridge.engine.functions import BuiltinHandler, Function, FunctionSchema
@@ -169,14 +169,15 @@ class WorkerSession:
         if message.namespace is not None and not message.namespace.strip():
             self._answer(message, Outcome.failed(_blank("namespace")))
             return
+        executing = self._worker.executing
         call = Call(
             function_id=message.function_id,
             data=message.data,
             namespace=message.namespace or DEFAULT_NAMESPACE,
             metadata=message.metadata if payload.is_present(message.metadata) else payload.ABSENT,
-            traceparent=message.traceparent,
+            traceparent=message.traceparent or enclosing_trace(executing, baggage=message.baggage),
             baggage=message.baggage,
-            job=attribute(self._worker.executing, baggage=message.baggage, traceparent=message.traceparent),
+            job=attribute(executing, baggage=message.baggage, traceparent=message.traceparent),
             caller=self._worker,
         )
         if isinstance(message.action, Enqueue):

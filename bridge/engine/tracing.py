@@ -5,6 +5,7 @@ import re
 __all__ = [
     "BAGGAGE_KEY",
     "baggage_with_invocation",
+    "continue_trace",
     "invocation_in_baggage",
     "new_traceparent",
     "trace_id_of",
@@ -14,7 +15,7 @@ __all__ = [
 BAGGAGE_KEY = "iii-temporal.invocation"
 """The baggage entry that leads a nested call back to the invocation it was made in."""
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.{0,200})?")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.{0,200})?")
 
 
 def trace_id_of(traceparent: str) -> str | None:
@@ -37,6 +38,20 @@ def new_traceparent(span_source: str, trace_id: str | None = None) -> str:
     """
     digits = span_source.replace("-", "")
     return f"00-{trace_id or digits}-{digits[:16]}-01"
+
+
+def continue_trace(traceparent: str | None, span_source: str) -> str:
+    """Return a new span of a trace, sampled as the span before it; without a trace, the first of a new one.
+
+    Args:
+        traceparent: The span before it; an invalid one counts as none.
+        span_source: A fresh UUID.
+    """
+    matched = _TRACEPARENT.fullmatch(traceparent or "")
+    if matched is None:
+        return new_traceparent(span_source)
+    trace_id, _, flags = matched.groups()
+    return f"00-{trace_id}-{new_traceparent(span_source)[36:52]}-{flags}"
 
 
 def baggage_with_invocation(baggage: str | None, invocation_id: str) -> str:

@@ -8,10 +8,12 @@ import msgspec
 from activities.deliveries import DeliveryContext, DeliveryFailedError, DeliveryPostponedError
 from bridge.engine.calls import Call, Job, Outcome
 from bridge.engine.engine import Engine
-from bridge.engine.tracing import new_traceparent, trace_id_of
+from bridge.engine.observation import DeliveryStart, OnEnd, all_of, broken_off
+from bridge.engine.tracing import continue_trace, new_traceparent
 from bridge.errors import WorkerGoneError
 from bridge.protocol import payload
-from workflows.contract import Message
+from bridge.protocol.inbound import ErrorBody
+from workflows.contract import DELIVERY_POSTPONED, Message
 
 __all__ = ["METADATA_KEY", "EngineDeliverer"]
 
@@ -45,7 +47,23 @@ class EngineDeliverer:
 
         Cancellation: the handler keeps running, its answer is dropped.
         """
-        message = context.delivery.message
+        call = self._call(context, msgspec.Raw(data))
+        end = self._observe(context, call)
+        error: ErrorBody | None = broken_off()
+        try:
+            result = await self._deliver(context.delivery.message, call)
+            error = None
+        except DeliveryFailedError as exc:
+            error = ErrorBody(exc.code, exc.message)
+            raise
+        except DeliveryPostponedError as exc:
+            error = ErrorBody(DELIVERY_POSTPONED, str(exc))
+            raise
+        finally:
+            end(error)
+        return result
+
+    async def _deliver(self, message: Message, call: Call) -> bytes:
         if self._is_stopping:
             raise _stopping()
         if not self._engine.has_provider(message.function_id, message.namespace):
@@ -53,8 +71,22 @@ class EngineDeliverer:
                 f"Nobody offers {message.function_id} now; the message waits for a worker that does",
                 waits_for_provider=True,
             )
-        outcome = await self._engine.invoke(self._call(context, msgspec.Raw(data)))
-        return self._result(outcome)
+        return self._result(await self._engine.invoke(call))
+
+    def _observe(self, context: DeliveryContext, call: Call) -> OnEnd:
+        message = context.delivery.message
+        start = DeliveryStart(
+            function_id=message.function_id,
+            queue=message.queue,
+            chain_id=message.chain_id,
+            receipt=message.receipt,
+            workflow_id=context.workflow_id,
+            attempt=context.attempt,
+            enqueued_at_ms=message.enqueued_at_ms,
+            parent=message.traceparent,
+            traceparent=call.traceparent or "",
+        )
+        return all_of(each.delivery_started(start) for each in self._engine.observers)
 
     def _call(self, context: DeliveryContext, data: msgspec.Raw) -> Call:
         message = context.delivery.message
@@ -64,7 +96,7 @@ class EngineDeliverer:
             namespace=message.namespace,
             metadata=_metadata(context),
             # A fresh span in the trace of the enqueuer: it tells this attempt from every other one.
-            traceparent=new_traceparent(self._new_id(), _trace_id(message)),
+            traceparent=continue_trace(_trace_of(message), self._new_id()),
             baggage=message.baggage,
             job=Job(
                 chain_id=message.chain_id,
@@ -90,8 +122,8 @@ def _stopping() -> DeliveryPostponedError:
     )
 
 
-def _trace_id(message: Message) -> str:
-    return trace_id_of(message.traceparent or "") or uuid.UUID(message.chain_id).hex
+def _trace_of(message: Message) -> str:
+    return message.traceparent or new_traceparent(message.receipt, uuid.UUID(message.chain_id).hex)
 
 
 def _metadata(context: DeliveryContext) -> msgspec.Raw:

@@ -12,6 +12,7 @@ from temporalio.client import Client
 from activities.deliveries import Deliveries
 from activities.operations import CronFirer, Operations
 from bridge.engine.engine import Engine
+from bridge.engine.observation import ObservedEnqueuer
 from bridge.temporal.connection import TemporalAddress, TemporalConnection
 from bridge.temporal.dead_letters import DeadLetters
 from bridge.temporal.delivery import EngineDeliverer
@@ -86,7 +87,7 @@ class TemporalService:
         )
         self.dead_letters = DeadLetters(self.connection, self.tenancy)
         self._waiting = WaitingMessages(self.connection, self.tenancy)
-        engine.enqueuer = self.enqueuer
+        engine.enqueuer = ObservedEnqueuer(self.enqueuer, engine.observers, engine.new_id)
         engine.on_function_offered.append(self._waiting.function_offered)
 
     def tenancy(self) -> Tenancy:

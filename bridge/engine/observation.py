@@ -1,0 +1,168 @@
+"""What counts, traces and logs the work of a bridge: told of everything that begins, and then how it ended.
+
+The engine does not know who watches, and watchers change nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+from bridge.engine.calls import Call, OnDone, error_body
+from bridge.engine.functions import Function
+from bridge.engine.tracing import continue_trace
+from bridge.engine.workers import Worker
+from bridge.errors import BridgeError
+from bridge.protocol.inbound import ErrorBody
+
+__all__ = [
+    "CallStart",
+    "DeliveryStart",
+    "EnqueueStart",
+    "Enqueuer",
+    "ObservedEnqueuer",
+    "Observer",
+    "OnEnd",
+    "all_of",
+    "broken_off",
+]
+
+OnEnd = Callable[[ErrorBody | None], None]
+"""Told how something ended: with an error, or well."""
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class CallStart:
+    """A call that begins.
+
+    Attributes:
+        function: Who runs it; `None` when nobody offers the function.
+        traceparent: The trace context that the function is given.
+    """
+
+    call: Call
+    function: Function | None
+    traceparent: str
+
+    @property
+    def worker(self) -> Worker | None:
+        """The worker that runs it; `None` when the bridge does, or nobody."""
+        provider = self.function.provider if self.function else None
+        return provider if isinstance(provider, Worker) else None
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueStart:
+    """A message on its way into a queue.
+
+    Attributes:
+        parent: The trace context of whoever enqueues it.
+        traceparent: The trace context that the message is given.
+    """
+
+    call: Call
+    queue: str
+    parent: str | None
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryStart:
+    """One attempt to run the function of a message.
+
+    Attributes:
+        chain_id: The receipt of the message that everything began with.
+        workflow_id: The workflow that runs the step.
+        attempt: Counts from 1.
+        enqueued_at_ms: Unix time.
+        parent: The trace context of the message.
+        traceparent: The trace context of the attempt.
+    """
+
+    function_id: str
+    queue: str
+    chain_id: str
+    receipt: str
+    workflow_id: str
+    attempt: int
+    enqueued_at_ms: int
+    parent: str | None
+    traceparent: str
+
+
+class Observer:
+    """Watches the work of a bridge. Each method is told what begins and may return what is told of the end."""
+
+    def call_started(self, start: CallStart) -> OnDone | None:
+        """Note a call."""
+
+    def enqueue_started(self, start: EnqueueStart) -> OnEnd | None:
+        """Note a message that is being accepted."""
+
+    def delivery_started(self, start: DeliveryStart) -> OnEnd | None:
+        """Note an attempt."""
+
+
+class Enqueuer(Protocol):
+    """Where messages go that must not be lost."""
+
+    async def enqueue(self, call: Call, queue: str) -> str:
+        """Accept a message for durable execution and return its receipt, a UUID.
+
+        Raises:
+            EnqueueError: It was not accepted.
+        """
+
+
+class ObservedEnqueuer:
+    """Gives every message a span of its own in the trace of its enqueuer, and tells observers of it.
+
+    Args:
+        enqueuer: Accepts the messages.
+        observers: Who watches; read at every message.
+        new_id: Makes fresh UUIDs.
+    """
+
+    def __init__(self, enqueuer: Enqueuer, observers: Iterable[Observer], new_id: Callable[[], str]) -> None:
+        self._enqueuer = enqueuer
+        self._observers = observers
+        self._new_id = new_id
+
+    async def enqueue(self, call: Call, queue: str) -> str:
+        """Accept a message and return its receipt.
+
+        Raises:
+            EnqueueError: It was not accepted.
+
+        Cancellation: the message may or may not have been accepted.
+        """
+        traceparent = continue_trace(call.traceparent, self._new_id())
+        start = EnqueueStart(call, queue, call.traceparent, traceparent)
+        end = all_of(each.enqueue_started(start) for each in self._observers)
+        error: ErrorBody | None = broken_off()
+        try:
+            receipt = await self._enqueuer.enqueue(replace(call, traceparent=traceparent), queue)
+            error = None
+        except BridgeError as exc:
+            error = error_body(exc)
+            raise
+        finally:
+            end(error)
+        return receipt
+
+
+def all_of(listeners: Iterable[Callable[[Value], None] | None]) -> Callable[[Value], None]:
+    """Return what tells every listener there is."""
+    told = [each for each in listeners if each is not None]
+
+    def tell(value: Value) -> None:
+        for each in told:
+            each(value)
+
+    return tell
+
+
+def broken_off() -> ErrorBody:
+    """Return how something ended whose end nobody waited for."""
+    return ErrorBody("cancelled", "Nobody waited for the end")
