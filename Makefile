@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run install test lint fmt types bench clean
+.PHONY: run install test conformance-all lint fmt types bench clean
 
 run: install
 	@$(BIN)/iii-temporal demo
@@ -19,6 +19,10 @@ $(STAMP): pyproject.toml
 
 test: install
 	$(BIN)/pytest
+
+# Also the SDKs that need a compiler of their own: cargo.
+conformance-all: install
+	$(BIN)/pytest -m "" tests/conformance
 
 lint: install
 	$(BIN)/ruff check .
