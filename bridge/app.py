@@ -21,7 +21,7 @@ from bridge.builtins.pubsub import PubSub
 from bridge.builtins.queue import QueueFunctions
 from bridge.builtins.state import State
 from bridge.builtins.stream import Stream
-from bridge.config import BridgeConfig, ListenerBlock, StateKvAdapter, StreamKvAdapter
+from bridge.config import BridgeConfig, ListenerBlock, RedisAdapter, StateKvAdapter, StreamKvAdapter
 from bridge.config.blocks.adapters import Adapter
 from bridge.engine.engine import Engine, Spawn
 from bridge.errors import ConfigError
@@ -38,7 +38,15 @@ from bridge.settings import (
     stream_settings,
     temporal_settings,
 )
-from bridge.storage import KeyValueStore, MemoryStore, SqliteStore
+from bridge.storage import (
+    Broker,
+    KeyValueStore,
+    LocalBroker,
+    MemoryStore,
+    RedisBroker,
+    RedisStore,
+    SqliteStore,
+)
 from bridge.temporal.schedules import TemporalSchedules
 from bridge.temporal.service import TemporalService
 
@@ -141,11 +149,14 @@ class Bridge:
         await self._open_channels(engine, channels, closing)
         self._open_http_functions(engine, closing)
         if config.state is not None:
-            store = await _open_store(config.state.adapter)
-            closing.push_async_callback(store.close)
-            State(store, state_settings(config.state)).register(engine)
+            store, broker = await self._open_storage(config.state.adapter, "state", closing)
+            State(store, broker, state_settings(config.state)).register(engine)
+            await broker.settle()
         if config.pubsub is not None:
-            PubSub().register(engine)
+            # A topic is a Redis channel of that name, so that other programs can publish and listen as well.
+            broker = await _open_broker(config.pubsub.adapter, namespace=None)
+            closing.push_async_callback(broker.close)
+            PubSub(broker).register(engine)
         stream = await self._open_stream(engine, closing)
         http = await self._open_http(engine, channels, closing)
         workers = [await self._listen(engine, each, channels, closing) for each in config.listeners]
@@ -180,6 +191,17 @@ class Bridge:
             engine.http_functions = functions
             closing.push_async_callback(functions.close)
 
+    async def _open_storage(
+        self, adapter: Adapter, name: str, closing: AsyncExitStack
+    ) -> tuple[KeyValueStore, Broker]:
+        """Open the store of state or of streams, and what carries its events from bridge to bridge."""
+        namespace = f"{self._config.temporal.prefix}:{name}"
+        store = await _open_store(adapter, namespace)
+        closing.push_async_callback(store.close)
+        broker = await _open_broker(adapter, namespace=namespace)
+        closing.push_async_callback(broker.close)
+        return store, broker
+
     async def _open_channels(self, engine: Engine, table: ChannelTable, closing: AsyncExitStack) -> None:
         channels = Channels(table, engine.spawn)
         channels.register(engine)
@@ -190,10 +212,10 @@ class Bridge:
         block = self._config.stream
         if block is None:
             return None
-        store = await _open_store(block.adapter)
-        closing.push_async_callback(store.close)
+        store, broker = await self._open_storage(block.adapter, "stream", closing)
         state = self._config.state
-        stream = Stream(store, stream_settings(block, dotted_paths=state is not None and state.dotted_paths))
+        settings = stream_settings(block, dotted_paths=state is not None and state.dotted_paths)
+        stream = Stream(store, broker, settings)
         stream.register(engine)
         port = await stream.start()
         closing.push_async_callback(stream.close)
@@ -258,10 +280,19 @@ def _bind_errors(host: str, port: int) -> Iterator[None]:
         ) from exc
 
 
-async def _open_store(adapter: Adapter) -> KeyValueStore:
+async def _open_store(adapter: Adapter, namespace: str) -> KeyValueStore:
     """Open the store that an adapter of state or streams names."""
+    if isinstance(adapter, RedisAdapter):
+        return await RedisStore.open(adapter.config.redis_url, prefix=namespace)
     path = adapter.config.database_path if isinstance(adapter, StateKvAdapter | StreamKvAdapter) else None
     return MemoryStore() if path is None else await SqliteStore.open(path)
+
+
+async def _open_broker(adapter: Adapter, *, namespace: str | None) -> Broker:
+    """Open what connects the bridges that share what an adapter names; other adapters serve one bridge."""
+    if isinstance(adapter, RedisAdapter):
+        return await RedisBroker.open(adapter.config.redis_url, namespace=namespace)
+    return LocalBroker()
 
 
 def _unix_ms() -> int:

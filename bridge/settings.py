@@ -50,15 +50,6 @@ def refuse_what_is_not_served(config: BridgeConfig) -> None:
                 "served by this version, and serving without them would open the port to everybody. "
                 "Remove them and keep the port on a trusted network."
             )
-    for name, block in (
-        ("iii-state", config.state),
-        ("iii-stream", config.stream),
-        ("iii-pubsub", config.pubsub),
-    ):
-        if block is not None and block.adapter.name not in ("kv", "local"):
-            raise ConfigError(
-                f"{name}: adapter `{block.adapter.name}` is not served by this version; use `kv` or `local`."
-            )
 
 
 def state_settings(block: StateBlock) -> StateSettings:

@@ -1,4 +1,4 @@
-"""The broker over Redis channels, for several bridges. A topic is the channel of that very name."""
+"""The broker over Redis channels, for several bridges."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,7 @@ from typing import Final, Self
 
 import msgspec
 import structlog
+from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisError
 
 from bridge.errors import StorageError
@@ -30,9 +31,10 @@ class RedisBroker:
     until it is back; then every subscriber is told to resume.
     """
 
-    def __init__(self, url: str, link: RedisLink) -> None:
+    def __init__(self, url: str, link: RedisLink, channel_prefix: str) -> None:
         self._url = url
         self._link = link
+        self._channel_prefix = channel_prefix
         self._subscribers: dict[bytes, Subscriber] = {}
         self._asked_for: set[bytes] = set()
         self._unanswered = 0
@@ -43,22 +45,30 @@ class RedisBroker:
         self._listening = asyncio.create_task(self._listen_for_ever(), name="redis subscriptions")
 
     @classmethod
-    async def open(cls, url: str) -> Self:
+    async def open(cls, url: str, *, namespace: str | None = None) -> Self:
         """Connect to the server.
 
+        Args:
+            url: `redis://`, `rediss://` or `unix://`, with user, password and database as needed.
+            namespace: What the topics belong to, such as `iii:state`: the channel of `events` is then
+                `iii:state:0:events` in database 0, because Redis itself shares channels between databases.
+                Without a namespace a topic is the channel of that very name.
+
         Raises:
-            StorageError: It cannot be reached, or refuses the user, the password or the database.
+            StorageError: The server cannot be reached, or refuses the user, the password or the database.
         """
-        return cls(url, await RedisLink.connect(url))
+        link = await RedisLink.connect(url)
+        database = parse_url(url).get("db", 0)
+        return cls(url, link, "" if namespace is None else f"{namespace}:{database}:")
 
     def subscribe(self, topic: str, subscriber: Subscriber) -> None:
         """Begin to hand over the messages of a topic."""
-        self._subscribers[topic.encode()] = subscriber
+        self._subscribers[self._channel(topic)] = subscriber
         self._note_change()
 
     def unsubscribe(self, topic: str) -> None:
         """Stop handing them over."""
-        self._subscribers.pop(topic.encode(), None)
+        self._subscribers.pop(self._channel(topic), None)
         self._note_change()
 
     async def settle(self) -> None:
@@ -74,7 +84,7 @@ class RedisBroker:
     async def publish(self, topic: str, message: bytes) -> None:
         """Hand a message to every bridge that is subscribed."""
         await self.settle()
-        await self._link.execute("PUBLISH", topic, message)
+        await self._link.execute("PUBLISH", self._channel(topic), message)
 
     async def close(self) -> None:
         """Stop handing over messages and disconnect."""
@@ -82,6 +92,9 @@ class RedisBroker:
         with contextlib.suppress(asyncio.CancelledError):
             await self._listening
         await self._link.close()
+
+    def _channel(self, topic: str) -> bytes:
+        return f"{self._channel_prefix}{topic}".encode()
 
     async def _listen_for_ever(self) -> None:
         while True:
@@ -114,21 +127,21 @@ class RedisBroker:
             await self._is_changed.wait()
             self._is_changed.clear()
             wanted = set(self._subscribers)
-            for command, topics in (
+            for command, channels in (
                 ("SUBSCRIBE", wanted - self._asked_for),
                 ("UNSUBSCRIBE", self._asked_for - wanted),
             ):
-                if topics:
-                    self._unanswered += len(topics)
-                    await connection.send_command(command, *topics)
+                if channels:
+                    self._unanswered += len(channels)
+                    await connection.send_command(command, *channels)
             self._asked_for = wanted
             self._settle_if_answered()
 
     async def _receive(self, connection: RedisConnection) -> None:
         while True:
             match await connection.read_response():
-                case [b"message", bytes(topic), bytes(message)]:
-                    self._hand_over(topic, message)
+                case [b"message", bytes(channel), bytes(message)]:
+                    self._hand_over(channel, message)
                 case [b"subscribe" | b"unsubscribe", *_]:
                     self._unanswered -= 1
                     self._settle_if_answered()
@@ -149,8 +162,8 @@ class RedisBroker:
             for subscriber in self._subscribers.values():
                 subscriber.resume()
 
-    def _hand_over(self, topic: bytes, message: bytes) -> None:
-        subscriber = self._subscribers.get(topic)
+    def _hand_over(self, channel: bytes, message: bytes) -> None:
+        subscriber = self._subscribers.get(channel)
         if subscriber is None:
             return
         try:
@@ -158,6 +171,6 @@ class RedisBroker:
             message.decode()
             _json_decoder.decode(message)
         except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError) as exc:
-            log.warning("message skipped: it is not JSON", topic=topic.decode(), reason=str(exc))
+            log.warning("message skipped: it is not JSON", channel=channel.decode(), reason=str(exc))
             return
         subscriber.receive(message)

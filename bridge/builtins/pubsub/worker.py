@@ -1,17 +1,17 @@
-"""The function `publish` and the trigger type `subscribe`, within one bridge process."""
-
-from functools import partial
+"""The function `publish` and the trigger type `subscribe`."""
 
 import msgspec
 import structlog
 
-from bridge.engine.calls import Call, Outcome
+from bridge.builtins.pubsub.subscriptions import Subscriptions
+from bridge.engine.calls import Call
 from bridge.engine.engine import Engine, decode_input
 from bridge.engine.functions import FunctionSchema
-from bridge.engine.triggers import Binding, TriggerType
-from bridge.errors import FunctionFailedError
+from bridge.engine.triggers import TriggerType
+from bridge.errors import FunctionFailedError, StorageError
 from bridge.protocol import payload
 from bridge.protocol.payload import ABSENT
+from bridge.storage.broker import Broker
 
 __all__ = ["PubSub"]
 
@@ -25,29 +25,26 @@ class _PublishInput(msgspec.Struct, frozen=True):
     data: msgspec.Raw
 
 
-class _SubscribeConfig(msgspec.Struct, frozen=True):
-    topic: str
-
-
 _publish_decoder = msgspec.json.Decoder(_PublishInput)
-_config_decoder = msgspec.json.Decoder(_SubscribeConfig)
 
 
 class PubSub:
     """Hands each message to every subscription of its topic.
 
     Nothing is kept: who subscribes later, or whose worker is away, misses the message.
+
+    Args:
+        broker: Carries messages to every bridge it connects, this one included; it belongs to pub/sub alone.
     """
 
-    def __init__(self) -> None:
-        self._subscriptions: dict[str, dict[str, Binding]] = {}
-        self._topics: dict[str, str] = {}
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
 
     def register(self, engine: Engine) -> None:
         """Offer `publish` and the `subscribe` trigger type."""
         engine.add_builtin(
             "publish",
-            partial(self._publish, engine),
+            self._publish,
             owner_name=OWNER_NAME,
             schema=FunctionSchema(
                 "Send a message to everyone who is subscribed to its topic now.",
@@ -64,7 +61,7 @@ class PubSub:
             TriggerType(
                 id="subscribe",
                 description="Runs a function with the data of each message published to a topic.",
-                provider=self,
+                provider=Subscriptions(engine, self._broker),
                 owner_name=OWNER_NAME,
                 configuration_schema=payload.encode(
                     {
@@ -76,48 +73,13 @@ class PubSub:
             )
         )
 
-    def bind(self, binding: Binding) -> None:
-        """Subscribe. A configuration without a topic is accepted, as in iii, and hears nothing."""
-        try:
-            topic = _config_decoder.decode(binding.config).topic
-        except msgspec.MsgspecError:
-            topic = ""
-        if not topic:
-            log.warning(
-                "subscription without a topic never fires; give its configuration a non-empty `topic`",
-                trigger_id=binding.id,
-                function_id=binding.function_id,
-            )
-            return
-        self._subscriptions.setdefault(topic, {})[binding.id] = binding
-        self._topics[binding.id] = topic
-
-    def unbind(self, binding: Binding) -> None:
-        """Unsubscribe; other subscriptions of the topic stay."""
-        topic = self._topics.pop(binding.id, None)
-        if topic is None:
-            return
-        subscriptions = self._subscriptions[topic]
-        del subscriptions[binding.id]
-        if not subscriptions:
-            del self._subscriptions[topic]
-
-    async def _publish(self, engine: Engine, call: Call) -> msgspec.Raw:
+    async def _publish(self, call: Call) -> msgspec.Raw:
         message = decode_input(call, _publish_decoder)
         if not message.topic:
             raise FunctionFailedError("topic_not_set", "The topic is empty; name the topic to publish to.")
-        for binding in list(self._subscriptions.get(message.topic, {}).values()):
-            # The binding's metadata is for state and stream triggers only (spec 03 §4.2).
-            delivery = Call(binding.function_id, message.data, namespace=binding.namespace)
-            engine.start(delivery, partial(_log_failure, binding))
+        try:
+            await self._broker.publish(message.topic, bytes(message.data))
+        except StorageError as exc:
+            # As in iii: whoever publishes does not learn who hears it, nor that nobody can (spec 03 §4.1).
+            log.warning("message lost: it could not be published", topic=message.topic, reason=str(exc))
         return ABSENT
-
-
-def _log_failure(binding: Binding, outcome: Outcome) -> None:
-    if outcome.error is not None:
-        log.warning(
-            "subscriber failed",
-            trigger_id=binding.id,
-            function_id=binding.function_id,
-            error=outcome.error.message,
-        )

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
+import structlog
 
 from bridge.builtins.state.messages import (
     DeleteInput,
@@ -19,16 +20,20 @@ from bridge.builtins.state.messages import (
     VersionedAnswer,
     WriteAnswer,
 )
-from bridge.builtins.state.triggers import StateTriggers
 from bridge.builtins.update_ops import UpdateResult, apply_update
 from bridge.engine.calls import Call
 from bridge.engine.engine import decode_input
 from bridge.errors import FunctionFailedError, InvalidInputError, StorageError
 from bridge.protocol import payload
 from bridge.protocol.payload import ABSENT, NULL
+from bridge.storage.broker import Broker
 from bridge.storage.port import KeyValueStore
 
-__all__ = ["StateFunctions", "StateSettings"]
+__all__ = ["EVENTS_TOPIC", "StateFunctions", "StateSettings"]
+
+log = structlog.get_logger("bridge.state")
+
+EVENTS_TOPIC = "events"
 
 _set_decoder = msgspec.json.Decoder(SetInput)
 _get_decoder = msgspec.json.Decoder(GetInput)
@@ -59,13 +64,13 @@ class StateFunctions:
     Args:
         store: Where the entries are kept.
         settings: How state behaves.
-        triggers: Told of every write.
+        broker: Carries the event of every write to all bridges that share the store.
     """
 
-    def __init__(self, store: KeyValueStore, settings: StateSettings, triggers: StateTriggers) -> None:
+    def __init__(self, store: KeyValueStore, settings: StateSettings, broker: Broker) -> None:
         self._store = store
         self._settings = settings
-        self._triggers = triggers
+        self._broker = broker
 
     async def set(self, call: Call) -> msgspec.Raw:
         """Replace a value; `expected_version` makes it a compare-and-set.
@@ -88,7 +93,7 @@ class StateFunctions:
             request.new_value,
             version=None if request.expected_version is None else written.version,
         )
-        self._announce_write(request.scope, request.key, written.old_value, request.new_value)
+        await self._announce_write(request.scope, request.key, written.old_value, request.new_value)
         return payload.encode(answer)
 
     async def get(self, call: Call) -> msgspec.Raw:
@@ -109,7 +114,7 @@ class StateFunctions:
             old_value = await self._store.delete(
                 request.scope, request.key, expected_version=request.expected_version
             )
-        self._announce(StateEvent("state:deleted", request.scope, request.key, _raw(old_value), NULL))
+        await self._announce(StateEvent("state:deleted", request.scope, request.key, _raw(old_value), NULL))
         return ABSENT if old_value is None else msgspec.Raw(old_value)
 
     async def update(self, call: Call) -> msgspec.Raw:
@@ -125,7 +130,7 @@ class StateFunctions:
         with _reported_as("UPDATE_ERROR"):
             written = await self._store.update(request.scope, request.key, change)
         new_value = msgspec.Raw(written.new_value)
-        self._announce_write(request.scope, request.key, written.old_value, new_value)
+        await self._announce_write(request.scope, request.key, written.old_value, new_value)
         return payload.encode(
             WriteAnswer(_raw(written.old_value), new_value, errors=applied.errors if applied else ())
         )
@@ -160,13 +165,22 @@ class StateFunctions:
                 f"allows {limit_bytes}. Store less in one entry, or raise max_value_bytes of iii-state.",
             )
 
-    def _announce_write(self, scope: str, key: str, old_value: bytes | None, new_value: msgspec.Raw) -> None:
+    async def _announce_write(
+        self, scope: str, key: str, old_value: bytes | None, new_value: msgspec.Raw
+    ) -> None:
         event_type: EventType = "state:created" if old_value is None else "state:updated"
-        self._announce(StateEvent(event_type, scope, key, _raw(old_value), new_value))
+        await self._announce(StateEvent(event_type, scope, key, _raw(old_value), new_value))
 
-    def _announce(self, event: StateEvent) -> None:
-        if self._settings.triggers_enabled:
-            self._triggers.fire(event)
+    async def _announce(self, event: StateEvent) -> None:
+        if not self._settings.triggers_enabled:
+            return
+        try:
+            await self._broker.publish(EVENTS_TOPIC, bytes(payload.encode(event)))
+        except StorageError as exc:
+            # The write has happened and stays, so its caller is not told that it failed.
+            log.warning(
+                "state event lost, no trigger runs", scope=event.scope, key=event.key, reason=str(exc)
+            )
 
 
 def _raw(value: bytes | None) -> msgspec.Raw:

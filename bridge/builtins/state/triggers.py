@@ -6,15 +6,20 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
-from bridge.builtins.state.messages import StateEvent
 from bridge.engine.engine import Engine
 from bridge.engine.triggers import Binding
 from bridge.errors import TriggerRejectedError
-from bridge.protocol import payload
 
 __all__ = ["StateTriggers"]
 
 log = structlog.get_logger("bridge.state")
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """What an event is about."""
+
+    scope: str
+    key: str
 
 
 class _Filter(msgspec.Struct, frozen=True):
@@ -24,8 +29,8 @@ class _Filter(msgspec.Struct, frozen=True):
     key: str | None = None
     condition_function_id: str | None = None
 
-    def matches(self, event: StateEvent) -> bool:
-        return self.scope in (None, event.scope) and self.key in (None, event.key)
+    def matches(self, entry: _Entry) -> bool:
+        return self.scope in (None, entry.scope) and self.key in (None, entry.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class _Watcher:
     filter: _Filter
 
 
+_entry_decoder = msgspec.json.Decoder(_Entry)
 _filter_decoder = msgspec.json.Decoder(_Filter)
 
 
@@ -67,11 +73,22 @@ class StateTriggers:
         """Stop watching."""
         self._watchers.pop(binding.id, None)
 
-    def fire(self, event: StateEvent) -> None:
-        """Run the functions that wait for this event, in a task of their own: the writer does not wait."""
-        watchers = [each for each in self._watchers.values() if each.filter.matches(event)]
+    def receive(self, message: bytes) -> None:
+        """Run the functions that wait for an event, in a task of their own: the writer does not wait.
+
+        Args:
+            message: The event as JSON, from whichever bridge it happened on.
+        """
+        if not self._watchers:
+            return
+        try:
+            entry = _entry_decoder.decode(message)
+        except (msgspec.MsgspecError, RecursionError) as exc:
+            log.warning("state event skipped: it cannot be read", reason=str(exc))
+            return
+        watchers = [each for each in self._watchers.values() if each.filter.matches(entry)]
         if watchers:
-            self._engine.spawn(self._fire_in_turn(watchers, payload.encode(event)), "state triggers")
+            self._engine.spawn(self._fire_in_turn(watchers, msgspec.Raw(message)), "state triggers")
 
     async def _fire_in_turn(self, watchers: Sequence[_Watcher], event: msgspec.Raw) -> None:
         for watcher in watchers:

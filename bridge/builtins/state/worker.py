@@ -5,12 +5,13 @@ from typing import Any
 
 import msgspec
 
-from bridge.builtins.state.functions import StateFunctions, StateSettings
+from bridge.builtins.state.functions import EVENTS_TOPIC, StateFunctions, StateSettings
 from bridge.builtins.state.triggers import StateTriggers
 from bridge.engine.engine import Engine
 from bridge.engine.functions import FunctionSchema
 from bridge.engine.triggers import TriggerType
 from bridge.protocol import payload
+from bridge.storage.broker import Broker, Subscriber
 from bridge.storage.port import KeyValueStore
 
 __all__ = ["State", "StateSettings"]
@@ -66,17 +67,21 @@ class State:
 
     Args:
         store: Where the entries are kept; it belongs to state alone.
+        broker: Connects the bridges that share the store; it belongs to state alone.
         settings: How state behaves.
     """
 
-    def __init__(self, store: KeyValueStore, settings: StateSettings) -> None:
+    def __init__(self, store: KeyValueStore, broker: Broker, settings: StateSettings) -> None:
         self._store = store
+        self._broker = broker
         self._settings = settings
 
     def register(self, engine: Engine) -> None:
         """Offer the `state::*` functions and the `state` trigger type."""
         triggers = StateTriggers(engine)
-        functions = StateFunctions(self._store, self._settings, triggers)
+        if self._settings.triggers_enabled:
+            self._broker.subscribe(EVENTS_TOPIC, Subscriber(triggers.receive))
+        functions = StateFunctions(self._store, self._settings, self._broker)
         for function_id, handler in {
             "state::set": functions.set,
             "state::get": functions.get,

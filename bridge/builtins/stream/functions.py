@@ -1,6 +1,7 @@
 """The `stream::*` functions (spec 03 §3.1)."""
 
 import msgspec
+import structlog
 
 from bridge.builtins.stream.announcer import Announcer
 from bridge.builtins.stream.events import DataEvent, SentEvent, SentMessage, Topic
@@ -19,10 +20,13 @@ from bridge.builtins.stream.messages import (
 )
 from bridge.engine.calls import Call
 from bridge.engine.engine import decode_input
+from bridge.errors import FunctionFailedError, StorageError
 from bridge.protocol import payload
 from bridge.protocol.payload import NULL
 
 __all__ = ["StreamFunctions"]
+
+log = structlog.get_logger("bridge.stream")
 
 _set_decoder = msgspec.json.Decoder(SetInput)
 _item_decoder = msgspec.json.Decoder(ItemInput)
@@ -48,12 +52,12 @@ class StreamFunctions:
     async def set(self, call: Call) -> msgspec.Raw:
         """Replace an item."""
         request = decode_input(call, _set_decoder)
-        return self._answer_write(request, await self._items.set(call, request))
+        return await self._answer_write(request, await self._items.set(call, request))
 
     async def update(self, call: Call) -> msgspec.Raw:
         """Apply a list of changes to an item."""
         request = decode_input(call, _update_decoder)
-        return self._answer_write(request, await self._items.update(call, request))
+        return await self._answer_write(request, await self._items.update(call, request))
 
     async def delete(self, call: Call) -> msgspec.Raw:
         """Remove an item; nothing is announced if there was none."""
@@ -61,7 +65,7 @@ class StreamFunctions:
         old_value = await self._items.delete(call, request)
         if old_value is None:
             return payload.encode(DeleteAnswer())
-        self._announcer.announce(_topic(request), DataEvent("delete", old_value))
+        await self._announce_change(request, DataEvent("delete", old_value))
         return payload.encode(DeleteAnswer(old_value))
 
     async def get(self, call: Call) -> msgspec.Raw:
@@ -85,19 +89,30 @@ class StreamFunctions:
     async def send(self, call: Call) -> msgspec.Raw:
         """Send a message to a group without storing anything."""
         request = decode_input(call, _send_decoder)
-        self._announcer.announce(
-            Topic(request.stream_name, request.group_id, request.id),
-            SentEvent(SentMessage(request.name, request.data)),
-        )
+        try:
+            await self._announcer.announce(
+                Topic(request.stream_name, request.group_id, request.id),
+                SentEvent(SentMessage(request.name, request.data)),
+            )
+        except StorageError as exc:
+            raise FunctionFailedError("STREAM_SEND_ERROR", str(exc)) from exc
         return NULL
 
-    def _answer_write(self, item: ItemInput, replaced: Replaced) -> msgspec.Raw:
+    async def _answer_write(self, item: ItemInput, replaced: Replaced) -> msgspec.Raw:
         is_new = replaced.old_value is None
         event = DataEvent("create" if is_new else "update", replaced.new_value)
-        self._announcer.announce(_topic(item), event)
+        await self._announce_change(item, event)
         old_value = NULL if replaced.old_value is None else replaced.old_value
         return payload.encode(WriteAnswer(old_value, replaced.new_value, replaced.errors))
 
-
-def _topic(item: ItemInput) -> Topic:
-    return Topic(item.stream_name, item.group_id, item.item_id)
+    async def _announce_change(self, item: ItemInput, event: DataEvent) -> None:
+        try:
+            await self._announcer.announce(Topic(item.stream_name, item.group_id, item.item_id), event)
+        except StorageError as exc:
+            # The change has happened and stays, so its caller is not told that it failed.
+            log.warning(
+                "stream event lost, nobody is told",
+                stream_name=item.stream_name,
+                group_id=item.group_id,
+                reason=str(exc),
+            )

@@ -86,6 +86,11 @@ class StreamSocket:
             ) from exc
         return int(next(iter(self._server.sockets)).getsockname()[1])
 
+    def disconnect_clients(self) -> None:
+        """Cut off every client: each comes back, joins again and sees what it missed in a fresh `sync`."""
+        for connection in list(self._server.connections) if self._server else ():
+            connection.transport.abort()
+
     async def close(self) -> None:
         """Disconnect every client and stop; one that waits for a join trigger is not waited for long.
 

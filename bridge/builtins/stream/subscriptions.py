@@ -40,10 +40,6 @@ class Subscriptions:
         if not members:
             self._groups.pop(_group(subscription.topic), None)
 
-    def are_in(self, topic: Topic) -> bool:
-        """Tell whether anybody is subscribed to the group of a topic, or to an item of it."""
-        return _group(topic) in self._groups
-
     def deliver(self, topic: Topic, frame: bytes) -> None:
         """Send one frame to everyone it concerns: those of the group, and those of the item.
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bridge.builtins.stream.announcer import Announcer
+from bridge.builtins.stream.announcer import EVENTS_TOPIC, Announcer
 from bridge.builtins.stream.functions import StreamFunctions
 from bridge.builtins.stream.items import Items
 from bridge.builtins.stream.schemas import (
@@ -21,6 +21,7 @@ from bridge.builtins.stream.subscriptions import Subscriptions
 from bridge.builtins.stream.triggers import ChangeTriggers, Gate
 from bridge.engine.engine import Engine
 from bridge.engine.triggers import TriggerType
+from bridge.storage.broker import Broker, Subscriber
 from bridge.storage.port import KeyValueStore
 
 __all__ = ["Stream", "StreamSettings"]
@@ -56,14 +57,21 @@ class Stream:
 
     Args:
         store: Where items are kept; it belongs to streams alone.
+        broker: Connects the bridges that share the store; it belongs to streams alone.
         settings: How streams behave.
         now_ms: Unix time in milliseconds, the timestamp of events.
     """
 
     def __init__(
-        self, store: KeyValueStore, settings: StreamSettings, *, now_ms: Callable[[], int] = _now_ms
+        self,
+        store: KeyValueStore,
+        broker: Broker,
+        settings: StreamSettings,
+        *,
+        now_ms: Callable[[], int] = _now_ms,
     ) -> None:
         self._store = store
+        self._broker = broker
         self._settings = settings
         self._now_ms = now_ms
         self._socket: StreamSocket | None = None
@@ -73,7 +81,8 @@ class Stream:
         items = Items(engine, self._store, dotted_paths=self._settings.dotted_paths)
         subscriptions = Subscriptions()
         changes, joins, leaves = ChangeTriggers(engine), Gate(engine), Gate(engine)
-        functions = StreamFunctions(items, Announcer(changes, subscriptions, self._now_ms))
+        announcer = Announcer(self._broker, changes, subscriptions, self._now_ms)
+        functions = StreamFunctions(items, announcer)
         self._offer_functions(engine, functions)
         self._provide_trigger_types(engine, changes, joins, leaves)
         self._socket = StreamSocket(
@@ -82,6 +91,7 @@ class Stream:
             auth_function=self._settings.auth_function,
             max_waiting_frames=self._settings.channel_size,
         )
+        self._broker.subscribe(EVENTS_TOPIC, Subscriber(announcer.receive, self._socket.disconnect_clients))
 
     async def start(self) -> int:
         """Begin to accept clients on the stream socket.
@@ -91,9 +101,11 @@ class Stream:
 
         Raises:
             ConfigError: The address cannot be bound.
+            StorageError: The broker does not answer.
         """
         if self._socket is None:
             raise RuntimeError("register the stream worker with an engine before starting it")
+        await self._broker.settle()
         return await self._socket.start(self._settings.host, self._settings.port)
 
     async def close(self) -> None:

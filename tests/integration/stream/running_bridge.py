@@ -23,7 +23,7 @@ from bridge.engine.triggers import Binding
 from bridge.listeners.worker_socket import SocketLimits, WorkerSocket
 from bridge.protocol import payload
 from bridge.protocol.payload import ABSENT
-from bridge.storage import MemoryStore, SqliteStore
+from bridge.storage import LocalBroker, MemoryStore, SqliteStore
 
 
 @dataclass
@@ -75,9 +75,9 @@ async def running_bridge(directory: Path, **stream_settings: Any) -> AsyncIterat
         engine = Engine(spawn=spawn, new_id=lambda: str(uuid.uuid4()))
         EngineFunctions(engine, "0.0.0").register(engine)
         store = await SqliteStore.open(directory / "state.sqlite3")
-        State(store, StateSettings()).register(engine)
-        PubSub().register(engine)
-        stream = Stream(MemoryStore(), StreamSettings(port=0, **stream_settings))
+        State(store, LocalBroker(), StateSettings()).register(engine)
+        PubSub(LocalBroker()).register(engine)
+        stream = Stream(MemoryStore(), LocalBroker(), StreamSettings(port=0, **stream_settings))
         stream.register(engine)
         workers = WorkerSocket(engine, SocketLimits())
         worker_port = await workers.start("127.0.0.1", 0)

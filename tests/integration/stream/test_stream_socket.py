@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from bridge.builtins.stream import Stream, StreamSettings
 from bridge.errors import ConfigError
-from bridge.storage import MemoryStore
+from bridge.storage import LocalBroker, MemoryStore
 from tests.integration.stream.running_bridge import Bridge, eventually, received, running_bridge
 
 JOIN = {"subscriptionId": "s-1", "streamName": "chat", "groupId": "room-7"}
@@ -110,7 +110,7 @@ async def test_a_failing_auth_function_lets_the_client_in_without_context(tmp_pa
 
 async def test_an_occupied_port_is_a_configuration_error(bridge: Bridge) -> None:
     port = int(bridge.stream_url.rpartition(":")[2])
-    second = Stream(MemoryStore(), StreamSettings(port=port))
+    second = Stream(MemoryStore(), LocalBroker(), StreamSettings(port=port))
     second.register(bridge.engine)
     with pytest.raises(ConfigError, match=rf"127\.0\.0\.1:{port}: address already in use"):
         await second.start()

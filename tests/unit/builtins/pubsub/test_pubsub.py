@@ -8,6 +8,7 @@ from bridge.builtins.pubsub import PubSub
 from bridge.engine.calls import Call
 from bridge.errors import FunctionFailedError
 from bridge.protocol.payload import ABSENT
+from bridge.storage import LocalBroker
 from tests.unit.builtins.state.engine_harness import NO_RESULT, EngineHarness
 
 
@@ -15,7 +16,7 @@ from tests.unit.builtins.state.engine_harness import NO_RESULT, EngineHarness
 async def harness() -> AsyncIterator[EngineHarness]:
     """An engine that serves pub/sub."""
     harness = EngineHarness()
-    PubSub().register(harness.engine)
+    PubSub(LocalBroker()).register(harness.engine)
     yield harness
     await harness.aclose()
 

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bridge.builtins.state import State, StateSettings
-from bridge.storage.memory import MemoryStore
+from bridge.storage import LocalBroker, MemoryStore
 from tests.unit.builtins.state.engine_harness import EngineHarness
 
 
@@ -11,6 +11,6 @@ from tests.unit.builtins.state.engine_harness import EngineHarness
 async def harness() -> AsyncIterator[EngineHarness]:
     """An engine that serves state from memory with the settings of a configuration without any."""
     harness = EngineHarness()
-    State(MemoryStore(), StateSettings()).register(harness.engine)
+    State(MemoryStore(), LocalBroker(), StateSettings()).register(harness.engine)
     yield harness
     await harness.aclose()

@@ -9,7 +9,7 @@ from bridge.builtins.state import State, StateSettings
 from bridge.engine.calls import Call
 from bridge.errors import FunctionFailedError, StorageError
 from bridge.protocol.payload import ABSENT, NULL
-from bridge.storage.memory import MemoryStore
+from bridge.storage import LocalBroker, MemoryStore
 from tests.unit.builtins.state.engine_harness import NO_RESULT, EngineHarness
 
 ORDER = {"scope": "orders", "key": "o-17"}
@@ -17,7 +17,7 @@ ORDER = {"scope": "orders", "key": "o-17"}
 
 def harness_with(settings: StateSettings) -> EngineHarness:
     harness = EngineHarness()
-    State(MemoryStore(), settings).register(harness.engine)
+    State(MemoryStore(), LocalBroker(), settings).register(harness.engine)
     return harness
 
 
@@ -211,7 +211,7 @@ async def test_a_failing_store_is_reported_with_the_code_of_the_function(
     store = MemoryStore()
     await store.close()
     harness = EngineHarness()
-    State(store, StateSettings()).register(harness.engine)
+    State(store, LocalBroker(), StateSettings()).register(harness.engine)
     error = await failure(harness, function_id, data)
     assert error.failure_code == code
     assert StorageError.code not in error.message

@@ -10,7 +10,7 @@ from bridge.engine.calls import Call
 from bridge.errors import TriggerRejectedError
 from bridge.protocol import payload
 from bridge.protocol.payload import ABSENT
-from bridge.storage.memory import MemoryStore
+from bridge.storage import LocalBroker, MemoryStore
 from tests.unit.builtins.state.engine_harness import NO_RESULT, EngineHarness
 
 ORDER = {"scope": "orders", "key": "o-17"}
@@ -82,7 +82,7 @@ async def test_reads_and_refused_writes_fire_nothing(harness: EngineHarness) -> 
 
 async def test_nothing_fires_when_triggers_are_disabled() -> None:
     harness = EngineHarness()
-    State(MemoryStore(), StateSettings(triggers_enabled=False)).register(harness.engine)
+    State(MemoryStore(), LocalBroker(), StateSettings(triggers_enabled=False)).register(harness.engine)
     events = harness.recorder("watch")
     harness.bind("state", "watch", {})
     await write(harness)

@@ -8,7 +8,7 @@ import pytest
 from bridge.builtins.stream import Stream, StreamSettings
 from bridge.builtins.stream.session import StreamSession
 from bridge.protocol import payload
-from bridge.storage.memory import MemoryStore
+from bridge.storage import LocalBroker, MemoryStore
 from tests.unit.builtins.state.engine_harness import EngineHarness
 
 
@@ -55,7 +55,7 @@ class StreamHarness(EngineHarness):
         super().__init__()
         clock = itertools.count(1001)
         self.store = MemoryStore()
-        self.stream = Stream(self.store, settings, now_ms=lambda: next(clock))
+        self.stream = Stream(self.store, LocalBroker(), settings, now_ms=lambda: next(clock))
         self.stream.register(self.engine)
 
     def client(self, context: Any = None) -> Client:

@@ -27,7 +27,7 @@ async def test_joining_a_group_shows_its_items(harness: StreamHarness) -> None:
     await harness.write({"id": "m1"})
     client = harness.client()
     await client.join("s-1", "chat", "room-7")
-    assert client.take() == [envelope({"type": "sync", "data": [{"id": "m1"}]}, 1001)]
+    assert client.take() == [envelope({"type": "sync", "data": [{"id": "m1"}]}, 1002)]
 
 
 async def test_joining_an_item_shows_it(harness: StreamHarness) -> None:
@@ -36,8 +36,8 @@ async def test_joining_an_item_shows_it(harness: StreamHarness) -> None:
     await client.join("s-1", "chat", "room-7", "m1")
     await client.join("s-2", "chat", "room-7", "m2")
     assert client.take() == [
-        envelope({"type": "sync", "data": {"id": "m1"}}, 1001, "m1"),
-        envelope({"type": "sync", "data": None}, 1002, "m2"),
+        envelope({"type": "sync", "data": {"id": "m1"}}, 1002, "m1"),
+        envelope({"type": "sync", "data": None}, 1003, "m2"),
     ]
 
 
