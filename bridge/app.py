@@ -142,7 +142,10 @@ class Bridge:
         """
         config = self._config
         channels = ChannelTable(new_id=engine.new_id, now_ms=_unix_ms)
-        EngineFunctions(engine, version("iii-temporal")).register(engine)
+        functions = EngineFunctions(engine, version("iii-temporal"))
+        functions.register(engine)
+        await functions.start()
+        closing.push_async_callback(functions.close)
         QueueFunctions(
             temporal.dead_letters, {name: queue.concurrency for name, queue in config.queues.items()}
         ).register(engine)
