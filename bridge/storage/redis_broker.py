@@ -31,10 +31,12 @@ class RedisBroker:
     until it is back; then every subscriber is told to resume.
     """
 
-    def __init__(self, url: str, link: RedisLink, channel_prefix: str) -> None:
+    def __init__(self, url: str, link: RedisLink, channel_prefix: str, *, settle_timeout_s: float) -> None:
         self._url = url
         self._link = link
         self._channel_prefix = channel_prefix
+        self._settle_timeout_s = settle_timeout_s
+        self._is_closed = False
         self._subscribers: dict[bytes, Subscriber] = {}
         self._asked_for: set[bytes] = set()
         self._unanswered = 0
@@ -45,7 +47,9 @@ class RedisBroker:
         self._listening = asyncio.create_task(self._listen_for_ever(), name="redis subscriptions")
 
     @classmethod
-    async def open(cls, url: str, *, namespace: str | None = None) -> Self:
+    async def open(
+        cls, url: str, *, namespace: str | None = None, settle_timeout_s: float = _SETTLE_TIMEOUT_S
+    ) -> Self:
         """Connect to the server.
 
         Args:
@@ -53,13 +57,16 @@ class RedisBroker:
             namespace: What the topics belong to, such as `iii:state`: the channel of `events` is then
                 `iii:state:0:events` in database 0, because Redis itself shares channels between databases.
                 Without a namespace a topic is the channel of that very name.
+            settle_timeout_s: How long to wait for the server to confirm subscriptions. A message published
+                while the connection is away waits as long for it to come back.
 
         Raises:
             StorageError: The server cannot be reached, or refuses the user, the password or the database.
         """
         link = await RedisLink.connect(url)
         database = parse_url(url).get("db", 0)
-        return cls(url, link, "" if namespace is None else f"{namespace}:{database}:")
+        channel_prefix = "" if namespace is None else f"{namespace}:{database}:"
+        return cls(url, link, channel_prefix, settle_timeout_s=settle_timeout_s)
 
     def subscribe(self, topic: str, subscriber: Subscriber) -> None:
         """Begin to hand over the messages of a topic."""
@@ -74,7 +81,7 @@ class RedisBroker:
     async def settle(self) -> None:
         """Wait until the server has confirmed all subscriptions made so far."""
         try:
-            async with asyncio.timeout(_SETTLE_TIMEOUT_S):
+            async with asyncio.timeout(self._settle_timeout_s):
                 await self._is_settled.wait()
         except TimeoutError as exc:
             raise StorageError(
@@ -83,11 +90,13 @@ class RedisBroker:
 
     async def publish(self, topic: str, message: bytes) -> None:
         """Hand a message to every bridge that is subscribed."""
-        await self.settle()
+        if not self._is_closed:
+            await self.settle()
         await self._link.execute("PUBLISH", self._channel(topic), message)
 
     async def close(self) -> None:
         """Stop handing over messages and disconnect."""
+        self._is_closed = True
         self._listening.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._listening
