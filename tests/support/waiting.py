@@ -1,0 +1,33 @@
+"""Waiting for what no event tells about, without bare sleeps in tests."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, overload
+
+T = TypeVar("T")
+
+POLL_S = 0.02
+
+
+@overload
+async def eventually(predicate: Callable[[], Awaitable[T | None]], timeout_s: float = 10) -> T: ...
+@overload
+async def eventually(predicate: Callable[[], T | None], timeout_s: float = 10) -> T: ...
+async def eventually(predicate: Callable[[], Any], timeout_s: float = 10) -> Any:
+    """Return the first truthy answer of a predicate, which may be a coroutine function.
+
+    Raises:
+        AssertionError: It stayed falsy; the text has its last answer.
+    """
+    answer: Any = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                found = predicate()
+                answer = await found if inspect.isawaitable(found) else found
+                if answer:
+                    return answer
+                await asyncio.sleep(POLL_S)
+    except TimeoutError:
+        raise AssertionError(f"not within {timeout_s} s; last answer: {answer!r}") from None
