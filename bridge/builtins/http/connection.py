@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from bridge.builtins.http.response import error_response
+from bridge.builtins.http.write_watch import WriteWatch
 
 __all__ = ["Connection", "ConnectionLimits"]
 
@@ -25,6 +26,7 @@ class ConnectionLimits:
         head_bytes: The largest request line with all headers.
         head_timeout_s: How long they may take to arrive.
         max_connections: How many connections may be open.
+        write_timeout_s: How long a client for which bytes wait may read nothing.
         linger_s: How long a client that was answered early may go on sending, which is dropped. Hanging up
             at once would make the client's system throw the answer away.
     """
@@ -32,6 +34,7 @@ class ConnectionLimits:
     head_bytes: int
     head_timeout_s: float
     max_connections: int
+    write_timeout_s: float
     linger_s: float = 30
 
 
@@ -56,10 +59,12 @@ class Connection(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
         self._is_refused = False
+        self._write_watch: WriteWatch | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, unless there are too many."""
         super().connection_made(transport)
+        self._write_watch = WriteWatch(self.loop, transport, self._limits.write_timeout_s)
         if len(self.connections) > self._limits.max_connections:
             self._refuse(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -73,8 +78,27 @@ class Connection(HttpToolsProtocol):
         """Tell the application that the client is gone."""
         self._stop_head_timer()
         self._stop_lingering()
+        if self._write_watch is not None:
+            self._write_watch.stop()
         super().connection_lost(exc)
         self._on_lost()
+
+    def pause_writing(self) -> None:
+        """Let the response wait for the client, but not for ever."""
+        super().pause_writing()
+        if self._write_watch is not None:
+            self._write_watch.start()
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read enough."""
+        super().resume_writing()
+        if self._write_watch is not None:
+            self._write_watch.stop()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Hang up on an idle client, which may still have to read the end of its response."""
+        super().timeout_keep_alive_handler()
+        self._watch_the_end()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, as long as the head stays within its bound."""
@@ -116,6 +140,8 @@ class Connection(HttpToolsProtocol):
         if not self._reads_head and self.cycle.response_complete:
             self._linger()
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._watch_the_end()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP."""
@@ -151,6 +177,11 @@ class Connection(HttpToolsProtocol):
             self._linger()
         else:
             self.transport.close()
+
+    def _watch_the_end(self) -> None:
+        """Bound how long a transport that is being closed waits for the client to read."""
+        if self._write_watch is not None and self.transport.get_write_buffer_size():
+            self._write_watch.start()
 
     def _linger(self) -> None:
         self._linger_timer = self.loop.call_later(self._limits.linger_s, self.transport.abort)

@@ -36,7 +36,7 @@ class GlobalMiddleware:
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """Settings of the HTTP worker. All but the last eight exist in iii.
+    """Settings of the HTTP worker. All but the last nine exist in iii.
 
     Attributes:
         host: The address to listen on.
@@ -48,6 +48,7 @@ class HttpSettings:
         body_limit_bytes: The largest JSON body; it is held in memory, other bodies are streamed.
         head_limit_bytes: The largest request line with all headers.
         head_timeout_ms: How long a connection may take to send them.
+        write_timeout_ms: How long a client for which bytes wait may read nothing; then it is cut off.
         keep_alive_timeout_s: How long an idle connection is kept.
         max_connections: How many connections may be open; more are refused.
         channel_bytes: How many bytes of a streamed body, each way, may wait for a slow peer.
@@ -64,6 +65,7 @@ class HttpSettings:
     body_limit_bytes: int = 16 * MIB
     head_limit_bytes: int = 64 * 1024
     head_timeout_ms: int = 10_000
+    write_timeout_ms: int = 60_000
     keep_alive_timeout_s: int = 75
     max_connections: int = 10_000
     channel_bytes: int = MIB

@@ -98,6 +98,7 @@ class Http:
                 head_bytes=settings.head_limit_bytes,
                 head_timeout_s=settings.head_timeout_ms / 1000,
                 max_connections=settings.max_connections,
+                write_timeout_s=settings.write_timeout_ms / 1000,
             ),
             keep_alive_timeout_s=settings.keep_alive_timeout_s,
         )

@@ -4,6 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from tests.integration.http.conftest import MakeBridge
 from tests.integration.http.running_bridge import Bridge, eventually, raw_exchange
@@ -11,6 +13,12 @@ from tests.integration.http.running_bridge import Bridge, eventually, raw_exchan
 
 def status_of(response: bytes) -> int:
     return int(response.split(b" ", 2)[1])
+
+
+async def send_for_ever(stream: ClientConnection) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            await stream.send(b"x" * 65536)
 
 
 async def assert_still_serves(bridge: Bridge) -> None:
@@ -169,3 +177,52 @@ async def test_an_upgrade_is_ignored(bridge: Bridge) -> None:
         b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n",
     )
     assert status_of(response) == 200
+
+
+@pytest.mark.parametrize("ending", [b"", b"connection: close\r\n"], ids=["keep-alive", "close"])
+async def test_a_client_that_never_reads_its_response_is_cut_off(
+    ending: bytes, make_bridge: MakeBridge
+) -> None:
+    bridge = await make_bridge(write_timeout_ms=100)
+    bridge.function("f", {"body": "x" * 20_000_000})
+    bridge.route("f", "/large")
+    _, writer = await asyncio.open_connection("127.0.0.1", bridge.port, limit=1)
+    writer.write(b"GET /large HTTP/1.1\r\nhost: x\r\n" + ending + b"\r\n")
+    await eventually(lambda: len(bridge.calls) == 1)
+    await eventually(lambda: not bridge.http._server._state.connections)
+    writer.close()
+    await assert_still_serves(bridge)
+
+
+async def test_the_last_bytes_of_a_response_are_not_waited_for_after_the_keep_alive_time(
+    make_bridge: MakeBridge,
+) -> None:
+    bridge = await make_bridge(write_timeout_ms=100, keep_alive_timeout_s=1)
+    bridge.function("f", {"body": "x" * 30_000})
+    bridge.route("f", "/x")
+    _, writer = await asyncio.open_connection("127.0.0.1", bridge.port, limit=1)
+    (connection,) = bridge.http._server._state.connections
+    while not connection.transport.get_write_buffer_size():
+        answered = len(bridge.calls)
+        writer.write(b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n")
+        await eventually(lambda answered=answered: len(bridge.calls) > answered)
+    await eventually(lambda: not bridge.http._server._state.connections)
+    writer.close()
+
+
+async def test_a_client_that_never_reads_its_stream_is_cut_off_and_the_writer_with_it(
+    make_bridge: MakeBridge,
+) -> None:
+    bridge = await make_bridge(write_timeout_ms=100)
+    requests: asyncio.Queue[Any] = asyncio.Queue()
+    bridge.function("f", requests.put)
+    bridge.route("f", "/endless")
+    _, writer = await asyncio.open_connection("127.0.0.1", bridge.port, limit=1)
+    writer.write(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
+    ref = (await requests.get())["response"]
+    url = f"{bridge.worker_url}/ws/channels/{ref['channel_id']}?key={ref['access_key']}&dir=write"
+    async with connect(url) as stream:
+        with pytest.raises(ConnectionClosed):
+            await send_for_ever(stream)
+    await eventually(lambda: not bridge.http._server._state.connections)
+    writer.close()
