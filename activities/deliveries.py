@@ -1,11 +1,13 @@
 """Deliveries: one attempt to run a function for a message (docs/architecture.md)."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+import structlog
 from temporalio import activity
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
@@ -15,6 +17,16 @@ from activities.heartbeat import heartbeating
 from workflows.contract import DELIVERY_POSTPONED, Attempt, Delivery, FailureDetails
 
 __all__ = ["Deliverer", "Deliveries", "DeliveryContext", "DeliveryFailedError", "DeliveryPostponedError"]
+
+log = structlog.get_logger("bridge.queue")
+
+# What a failure says must fit beside the message in its dead letter, and Temporal takes 2 MB in all.
+_LONGEST_CODE = 200
+_LONGEST_ERROR = 4000
+_LONGEST_STACK = 6000
+_LONGEST_LISTED_ERROR = 500
+_LISTED_ATTEMPTS = 20
+_MOST_RESULT_BYTES = 1024 * 1024
 
 
 class DeliveryFailedError(Exception):
@@ -90,12 +102,37 @@ class Deliveries:
         )
         try:
             async with heartbeating([earlier]):
-                result = await self._deliverer.deliver(context, args[1].payload.data)
+                result = await self._answer_in_time(context, args[1].payload.data)
         except DeliveryPostponedError as exc:
             raise _postponed(exc, context, earlier) from exc
         except DeliveryFailedError as exc:
             raise _failed(exc, context, earlier) from exc
+        if len(result) > _MOST_RESULT_BYTES:
+            log.warning(
+                "result not kept: it is too large for Temporal",
+                function_id=delivery.message.function_id,
+                size_bytes=len(result),
+                limit_bytes=_MOST_RESULT_BYTES,
+            )
+            result = b"null"
         return RawValue(Payload(metadata={"encoding": b"json/plain"}, data=result))
+
+    async def _answer_in_time(self, context: DeliveryContext, payload: bytes) -> bytes:
+        timeout_ms = context.delivery.message.rules.timeout_ms
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                return await self._deliverer.deliver(context, payload)
+        except TimeoutError as exc:
+            raise DeliveryFailedError("TIMEOUT", f"No answer within {timeout_ms} ms") from exc
+        except asyncio.CancelledError as exc:
+            details = activity.cancellation_details()
+            if details is None or not details.worker_shutdown:
+                raise
+            # The bridge stops and has waited for long enough: the handler is not to blame.
+            raise DeliveryPostponedError(
+                "The bridge stopped before the handler answered; the message goes on elsewhere",
+                waits_for_provider=False,
+            ) from exc
 
 
 def _earlier_attempts(delivery: Delivery) -> list[Attempt]:
@@ -121,13 +158,14 @@ def _postponed(
 
 def _failed(exc: DeliveryFailedError, context: DeliveryContext, earlier: list[Attempt]) -> ApplicationError:
     rules = context.delivery.message.rules
-    attempt = Attempt(context.attempt, time.time_ns() // 1_000_000, exc.code, exc.message)
-    attempts = [*earlier, attempt]
+    code = "invocation_failed" if exc.code in ("", DELIVERY_POSTPONED) else exc.code[:_LONGEST_CODE]
+    now_ms = time.time_ns() // 1_000_000
+    attempt = Attempt(context.attempt, now_ms, code, exc.message[:_LONGEST_LISTED_ERROR])
+    attempts = [*earlier, attempt][-_LISTED_ATTEMPTS:]
     activity.heartbeat(attempts)  # where the next attempt finds them
-    details = FailureDetails(
-        attempts_made=context.attempt, stacktrace=exc.stacktrace, attempts=tuple(attempts)
-    )
+    stacktrace = exc.stacktrace and exc.stacktrace[-_LONGEST_STACK:]
+    details = FailureDetails(attempts_made=context.attempt, stacktrace=stacktrace, attempts=tuple(attempts))
     delay: timedelta | None = None
     if rules.backoff_type == "linear":
-        delay = timedelta(milliseconds=min(rules.backoff_ms * context.attempt, rules.max_backoff_ms))
-    return ApplicationError(exc.message, details, type=exc.code, next_retry_delay=delay)
+        delay = timedelta(milliseconds=rules.backoff_after_ms(context.attempt))
+    return ApplicationError(exc.message[:_LONGEST_ERROR], details, type=code, next_retry_delay=delay)

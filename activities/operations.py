@@ -4,28 +4,34 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 from temporalio import activity
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from activities.deliveries import DeliveryFailedError
 from activities.heartbeat import heartbeating
-from workflows.contract import Activity, CronTick, Message, Ticket
+from workflows.contract import Activity, CronTick, Parcel, Ticket
 
 __all__ = ["CronFirer", "Operations", "Sender"]
 
+_array = msgspec.json.Decoder(list[msgspec.Raw])
+
 
 class Sender(Protocol):
-    """Sends messages and asks about workflows."""
+    """Sends messages and asks about lanes. A second time changes nothing, except where said otherwise."""
 
     async def join_lane(self, ticket: Ticket) -> None:
-        """Put a chain's step in its lane's line; a second time changes nothing."""
+        """Make sure that a chain's step stands in its lane's line."""
 
-    async def redrive(self, message: Message, payload: bytes) -> None:
-        """Send a dead message on its way again; a second time changes nothing."""
+    async def lane_holds(self, lane_workflow_id: str, receipt: str) -> bool:
+        """Tell whether a message stands in a lane's line."""
 
-    async def is_open(self, workflow_id: str) -> bool:
-        """Tell whether a workflow is running."""
+    async def move_to_chain(self, parcel: Parcel, payload: bytes) -> None:
+        """Have a message go on in the chain that is its home."""
+
+    async def redrive(self, parcel: Parcel, payload: bytes) -> None:
+        """Send a dead message on its way again; a second time after it has ended sends it again."""
 
 
 CronFirer = Callable[[CronTick], Awaitable[str]]
@@ -44,15 +50,22 @@ class Operations:
         """Put a chain's step in its lane's line."""
         await self.sender.join_lane(ticket)
 
-    @activity.defn(name=Activity.REDRIVE)
-    async def redrive(self, message: Message, payload: RawValue) -> None:
-        """Send a dead message on its way again."""
-        await self.sender.redrive(message, payload.payload.data)
+    @activity.defn(name=Activity.LANE_HOLDS)
+    async def lane_holds(self, lane_workflow_id: str, receipt: str) -> bool:
+        """Tell whether a message stands in a lane's line."""
+        return await self.sender.lane_holds(lane_workflow_id, receipt)
 
-    @activity.defn(name=Activity.IS_OPEN)
-    async def is_open(self, workflow_id: str) -> bool:
-        """Tell whether a workflow is running."""
-        return await self.sender.is_open(workflow_id)
+    @activity.defn(name=Activity.MOVE_TO_CHAIN)
+    async def move_to_chain(self, parcels: list[Parcel], payloads: RawValue) -> None:
+        """Have messages go on in chains of their own; `payloads` is a JSON array in their order."""
+        values = _array.decode(payloads.payload.data)
+        for parcel, value in zip(parcels, values, strict=True):
+            await self.sender.move_to_chain(parcel, bytes(value))
+
+    @activity.defn(name=Activity.REDRIVE)
+    async def redrive(self, parcel: Parcel, payload: RawValue) -> None:
+        """Send a dead message on its way again."""
+        await self.sender.redrive(parcel, payload.payload.data)
 
     @activity.defn(name=Activity.FIRE_CRON)
     async def fire_cron(self, tick: CronTick) -> str:

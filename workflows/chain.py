@@ -5,51 +5,81 @@ next steps. The workflow's type is the first function's id, so that the Web UI r
 """
 
 import asyncio
+from collections import OrderedDict, deque
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RawValue, RetryPolicy
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
+from workflows.burial import bury
+from workflows.calls import call, signal, wait_until
 from workflows.contract import (
     Activity,
     ChainStart,
-    LaneStepEnd,
     Message,
+    Parcel,
+    Progress,
     Signal,
     Ticket,
 )
-from workflows.delivery import DeliveryLostError, ProviderWatch, bury, deliver
-from workflows.names import lane_id, task_queue
+from workflows.delivery import Courier, DeliveryInterruptedError, DeliveryLostError
+from workflows.moving import Loaded, move_to_chains, size_bytes
+from workflows.names import lane_id
+from workflows.run_length import is_long, is_too_long
 
 __all__ = ["Chain"]
 
-_OWN_ACTIVITY_TIMEOUT = timedelta(seconds=30)
-_FIRST_TURN_WAIT = timedelta(seconds=5)
-_LONGEST_TURN_WAIT = timedelta(minutes=5)
-_LANE_STEP_CHECK = timedelta(minutes=1)
 _SHOWN_STEPS = 200
+_MOST_STEPS_AT_ONCE = 500
+"""Temporal takes 2,000 pending activities of one workflow; the others wait here."""
+_MOST_BYTES_CARRIED = 1_000_000
+"""Temporal takes 2 MB of arguments."""
+
+
+@dataclass
+class _Step:
+    """A step that has not ended.
+
+    Attributes:
+        children: Receipts that its attempts enqueued.
+    """
+
+    message: Message
+    payload: RawValue
+    progress: Progress
+    children: list[str]
+
+    def load(self) -> Loaded:
+        """Return it as what another run takes over."""
+        return Parcel(replace(self.message, children=tuple(self.children)), self.progress), self.payload
 
 
 @workflow.defn(dynamic=True)
 class Chain:
     """Runs the steps of one chain, each as an activity of its function's name on its queue."""
 
-    def __init__(self) -> None:
-        self._arrived: list[tuple[Message, RawValue]] = []
-        self._active = 0
-        self._turns: set[str] = set()
-        self._lane_step_has_ended = False
+    @workflow.init
+    def __init__(self, args: Sequence[RawValue]) -> None:
+        start: ChainStart = workflow.payload_converter().from_payload(args[0].payload, ChainStart)
+        self._tenancy = start.tenancy
+        self._courier = Courier(start.tenancy)
+        self._steps: dict[str, _Step] = {}
+        self._not_begun: deque[_Step] = deque()
+        self._running = 0
+        self._turns = set(start.turns)
         self._known: dict[str, int] = {}
-        self._children: dict[str, list[str]] = {}
-        self._lost: dict[str, str] = {}
-        self._completed = 0
-        self._shown: dict[str, str] = {}
-        self._watch: ProviderWatch | None = None
+        self._lost = dict(start.lost)
+        self._completed = start.completed
+        self._lane_step, self._lane_id = start.lane_step, start.lane_id
+        self._shown: OrderedDict[str, str] = OrderedDict()
+        for parcel, payload in zip(start.parcels, args[1:], strict=True):
+            self._take(parcel, payload)
 
     @workflow.run
-    async def run(self, args: Sequence[RawValue]) -> str:
+    async def run(self, args: Sequence[RawValue]) -> str:  # noqa: ARG002 - read in __init__
         """Run until no step is left.
 
         Returns:
@@ -58,163 +88,179 @@ class Chain:
         Raises:
             ApplicationError: A step was lost; its message is among the dead letters.
         """
-        start: ChainStart = workflow.payload_converter().from_payload(args[0].payload, ChainStart)
-        watch = self._watch = ProviderWatch(start.tenancy)
-        self._adopt(start, args[1:])
-        async with asyncio.TaskGroup() as steps:
-            while not self._is_over(start) and not self._should_continue_as_new(start):
-                self._start_arrived(start, watch, steps)
-                await self._something_happens(start)
-        if not self._is_over(start):
-            await self._continue_as_new(start)
+        async with asyncio.TaskGroup() as running:
+            while not self._is_over() and not self._is_leaving():
+                self._begin_steps(running)
+                await self._something_happens()
+        if not self._is_over():
+            await self._continue_as_new()
         if self._lost:
             raise ApplicationError("; ".join(self._lost.values()), type="iii.step_lost", non_retryable=True)
         return f"{self._completed} steps completed"
 
     @workflow.signal(name=Signal.ENQUEUE)
-    def enqueue(self, message: Message, payload: RawValue) -> None:
+    def enqueue(self, parcel: Parcel, payload: RawValue) -> None:
         """Take a step that a handler of this chain enqueued, or that was redriven; a known one is ignored."""
-        self._accept(message, payload)
+        if self._known.get(parcel.message.receipt, -1) < parcel.message.redrives:
+            self._take(parcel, payload)
 
     @workflow.signal(name=Signal.TURN)
-    def turn(self, receipt: str) -> None:
-        """Take the lane's word that a step is next in its group."""
-        self._turns.add(receipt)
+    async def turn(self, ticket: Ticket) -> None:
+        """Take the lane's word that a step is next in its group; a turn nobody waits for goes back."""
+        if ticket.receipt in self._steps:
+            self._turns.add(ticket.receipt)
+        else:
+            await self._return_turn(ticket.receipt, ticket.queue, ticket.group)
 
     @workflow.signal(name=Signal.LANE_STEP_ENDED)
-    def lane_step_ended(self, end: LaneStepEnd) -> None:
-        """Take the lane's word that the step that began this chain has ended."""
-        self._lane_step_has_ended = True
-        if end.lost is not None:
-            self._lost[end.receipt] = end.lost
+    def lane_step_ended(self, receipt: str) -> None:
+        """Take the lane's word that the step that began this chain has completed."""
+        if receipt == self._lane_step:
+            self._lane_step = None
 
     @workflow.signal(name=Signal.PROVIDER_OFFERED)
     def provider_offered(self, function_id: str) -> None:
         """Take a bridge's word that somebody has begun to offer a function."""
-        if self._watch is not None:
-            self._watch.offered(function_id)
+        self._courier.provider_offered(function_id)
 
-    def _adopt(self, start: ChainStart, payloads: Sequence[RawValue]) -> None:
-        self._known.update(start.known)
-        self._completed = start.completed
-        self._lost = {str(index): text for index, text in enumerate(start.lost)}
-        early, self._arrived = self._arrived, []
-        for message, payload in zip(start.messages, payloads, strict=True):
-            self._known[message.receipt] = message.redrives
-            self._arrived.append((message, payload))
-        self._arrived.extend(early)
-
-    def _accept(self, message: Message, payload: RawValue) -> None:
-        if self._known.get(message.receipt, -1) >= message.redrives:
-            return
+    def _take(self, parcel: Parcel, payload: RawValue) -> None:
+        message = parcel.message
         self._known[message.receipt] = message.redrives
-        if message.parent is not None:
-            self._children.setdefault(message.parent, []).append(message.receipt)
-        self._arrived.append((message, payload))
+        for child in message.children:
+            self._known.setdefault(child, 0)
+        if message.parent in self._steps:
+            self._steps[message.parent].children.append(message.receipt)
+        self.lane_step_ended(message.receipt)  # the lane has handed it over
+        step = _Step(message, payload, parcel.progress, list(message.children))
+        self._steps[message.receipt] = step
+        self._not_begun.append(step)
 
-    def _is_over(self, start: ChainStart) -> bool:
-        return not self._active and not self._arrived and not self._waits_for_lane(start)
-
-    def _waits_for_lane(self, start: ChainStart) -> bool:
-        return start.lane_step is not None and not self._lane_step_has_ended
-
-    def _should_continue_as_new(self, start: ChainStart) -> bool:
-        return workflow.info().is_continue_as_new_suggested() and not self._waits_for_lane(start)
-
-    def _start_arrived(self, start: ChainStart, watch: ProviderWatch, steps: asyncio.TaskGroup) -> None:
-        arrived, self._arrived = self._arrived, []
-        for message, payload in arrived:
-            self._active += 1
-            steps.create_task(self._run_step(start, watch, message, payload), name=message.receipt)
-
-    async def _something_happens(self, start: ChainStart) -> None:
-        """Wait for a step to arrive or for the last one to end."""
-        if self._active:
-            await workflow.wait_condition(
-                lambda: bool(self._arrived) or not self._active or self._should_continue_as_new(start)
-            )
-            return
-        try:
-            await workflow.wait_condition(
-                lambda: bool(self._arrived) or not self._waits_for_lane(start), timeout=_LANE_STEP_CHECK
-            )
-        except TimeoutError:
-            await self._check_lane(start)
-
-    async def _check_lane(self, start: ChainStart) -> None:
-        """Notice a lane that was terminated before it could report."""
-        is_open: bool = await workflow.execute_activity(
-            Activity.IS_OPEN,
-            start.lane_id,
-            task_queue=task_queue(start.tenancy),
-            result_type=bool,
-            start_to_close_timeout=_OWN_ACTIVITY_TIMEOUT,
-            retry_policy=RetryPolicy(),
+    def _is_over(self) -> bool:
+        return (
+            not self._steps
+            and not self._running
+            and self._lane_step is None
+            and workflow.all_handlers_finished()
         )
-        if not is_open:
-            self._lane_step_has_ended = True
 
-    async def _run_step(
-        self, start: ChainStart, watch: ProviderWatch, message: Message, payload: RawValue
-    ) -> None:
-        self._show(message, "waits" if message.group is not None else "runs")
+    def _is_leaving(self) -> bool:
+        """Tell whether to continue as new: at a quiet moment if the history is long, else when it must be."""
+        pace, courier = self._tenancy.pace, self._courier
+        if not courier.is_leaving:
+            courier.is_leaving = is_too_long(pace) or (is_long(pace) and not courier.delivering)
+        return courier.is_leaving
+
+    def _can_begin(self) -> bool:
+        return bool(self._not_begun) and self._running < _MOST_STEPS_AT_ONCE
+
+    def _begin_steps(self, running: asyncio.TaskGroup) -> None:
+        while self._can_begin():
+            self._running += 1
+            step = self._not_begun.popleft()
+            running.create_task(self._run_step(step), name=step.message.receipt)
+
+    async def _something_happens(self) -> None:
+        """Wait for a step to arrive, or for the last one to end."""
+
+        def has_happened() -> bool:
+            return self._can_begin() or self._is_over() or self._is_leaving()
+
+        if self._lane_step is None or self._steps:
+            await workflow.wait_condition(has_happened)
+        elif not await wait_until(has_happened, timedelta(milliseconds=self._tenancy.pace.lane_check_ms)):
+            await self._check_lane(self._lane_step)
+
+    async def _check_lane(self, receipt: str) -> None:
+        """Notice a lane that was terminated, or that ended the step before this chain could hear of it."""
+        if not await call(self._tenancy, Activity.LANE_HOLDS, self._lane_id, receipt, result_type=bool):
+            self.lane_step_ended(receipt)
+
+    async def _run_step(self, step: _Step) -> None:
+        message = step.message
+        try:
+            await self._deliver(step)
+        except DeliveryInterruptedError as interrupted:
+            step.progress = interrupted.progress
+        except asyncio.CancelledError:
+            await self._end(message)
+            raise
+        else:
+            await self._end(message)
+        finally:
+            self._running -= 1
+
+    async def _deliver(self, step: _Step) -> None:
+        message = step.message
         try:
             if message.group is not None:
-                await self._await_turn(start, message)
-                self._show(message, "runs")
-            await deliver(message, payload, tenancy=start.tenancy, watch=watch)
+                self._show(message, "waits for its turn")
+                await self._await_turn(step, message.group)
+            self._show(message, "runs")
+            await self._courier.deliver(message, step.payload, step.progress)
+        except DeliveryLostError as death:
+            await bury(message, step.payload, death, tenancy=self._tenancy, children=step.children)
+            self._lost[message.receipt] = f"{message.function_id} lost: {death.lost.error}"
+            self._show(message, f"lost: {death.lost.error}")
+        else:
             self._completed += 1
             self._lost.pop(message.receipt, None)
             self._show(message, "completed")
-        except DeliveryLostError as lost:
-            children = (*message.children, *self._children.get(message.receipt, ()))
-            await bury(message, payload, lost, tenancy=start.tenancy, children=children)
-            self._lost[message.receipt] = f"{message.function_id} lost: {lost.error}"
-            self._show(message, f"lost: {lost.error}")
-        finally:
-            if message.group is not None:
-                await self._end_turn(start, message)
-            self._active -= 1
 
-    async def _await_turn(self, start: ChainStart, message: Message) -> None:
-        """Wait for the lane; ask again in case the bridge was lost before it could join."""
-        wait = _FIRST_TURN_WAIT
-        while message.receipt not in self._turns:
-            try:
-                await workflow.wait_condition(lambda: message.receipt in self._turns, timeout=wait)
-            except TimeoutError:
-                await workflow.execute_activity(
-                    Activity.JOIN_LANE,
-                    Ticket(message, workflow.info().workflow_id),
-                    task_queue=task_queue(start.tenancy),
-                    start_to_close_timeout=_OWN_ACTIVITY_TIMEOUT,
-                    retry_policy=RetryPolicy(),
-                )
-                wait = min(wait * 2, _LONGEST_TURN_WAIT)
+    async def _await_turn(self, step: _Step, group: str) -> None:
+        """Wait for the lane; ask it now and then, in case it never heard of the step or was terminated."""
+        message, pace = step.message, self._tenancy.pace
+        ticket = Ticket(message.receipt, message.queue, group, workflow.info().workflow_id)
+        wait_ms = pace.turn_check_ms
 
-    async def _end_turn(self, start: ChainStart, message: Message) -> None:
-        self._turns.discard(message.receipt)
-        lane = workflow.get_external_workflow_handle(
-            lane_id(start.tenancy, message.queue, message.group or "")
-        )
-        try:
-            await lane.signal(Signal.TURN_ENDED, message.receipt)
-        except ApplicationError:
-            workflow.logger.warning("lane is gone: %s", lane.id)
+        def goes_on() -> bool:
+            return message.receipt in self._turns or self._courier.is_leaving
 
-    async def _continue_as_new(self, start: ChainStart) -> None:
-        """Go on in a fresh history; what has arrived and not begun goes along."""
+        while not await wait_until(goes_on, timedelta(milliseconds=wait_ms)):
+            await call(self._tenancy, Activity.JOIN_LANE, ticket)
+            wait_ms = min(wait_ms * 2, pace.longest_check_ms)
+        if self._courier.is_leaving:
+            raise DeliveryInterruptedError(step.progress)
+
+    async def _end(self, message: Message) -> None:
+        del self._steps[message.receipt]
+        if message.group is not None:
+            self._turns.discard(message.receipt)
+            await self._return_turn(message.receipt, message.queue, message.group)
+
+    async def _return_turn(self, receipt: str, queue: str, group: str) -> None:
+        await signal(lane_id(self._tenancy, queue, group), Signal.TURN_ENDED, receipt)
+
+    async def _continue_as_new(self) -> None:
+        """Go on in a fresh history; what has not ended goes along, or moves if it is too much."""
+        while too_much := self._too_much_to_carry():
+            await move_to_chains(self._tenancy, [step.load() for step in too_much])
+            for step in too_much:
+                del self._steps[step.message.receipt]
         await workflow.wait_condition(workflow.all_handlers_finished)
+        loads = [step.load() for step in self._steps.values()]
         next_start = ChainStart(
-            tenancy=start.tenancy,
-            messages=tuple(message for message, _ in self._arrived),
-            known=self._known,
-            lost=tuple(self._lost.values()),
+            tenancy=self._tenancy,
+            parcels=tuple(parcel for parcel, _ in loads),
+            turns=tuple(sorted(self._turns)),
+            lane_step=self._lane_step,
+            lane_id=self._lane_id,
+            lost=self._lost,
             completed=self._completed,
         )
-        workflow.continue_as_new(args=[next_start, *(payload for _, payload in self._arrived)])
+        workflow.continue_as_new(args=[next_start, *(payload for _, payload in loads)])
+
+    def _too_much_to_carry(self) -> list[_Step]:
+        """Choose what has to move. A step that stands in a lane's line stays: the lane knows it is here."""
+        room = _MOST_BYTES_CARRIED
+        moving: list[_Step] = []
+        for step in sorted(self._steps.values(), key=lambda step: step.message.group is None):
+            room -= size_bytes(*step.load())
+            if room < 0 and step.message.group is None:
+                moving.append(step)
+        return moving
 
     def _show(self, message: Message, status: str) -> None:
         self._shown[message.receipt] = f"- `{message.function_id}` on `{message.queue}` {status}"
-        shown = list(self._shown.values())[-_SHOWN_STEPS:]
-        workflow.set_current_details("\n".join(shown))
+        if len(self._shown) > _SHOWN_STEPS:
+            self._shown.popitem(last=False)
+        workflow.set_current_details("\n".join(self._shown.values()))

@@ -19,8 +19,13 @@ __all__ = [
     "Delivery",
     "FailureDetails",
     "LaneStart",
-    "LaneStepEnd",
+    "LostDelivery",
     "Message",
+    "Pace",
+    "Parcel",
+    "Place",
+    "Progress",
+    "Query",
     "RetryRules",
     "SearchAttribute",
     "Signal",
@@ -32,6 +37,9 @@ __all__ = [
 
 DELIVERY_POSTPONED = "iii.delivery_postponed"
 """Error type of an attempt that did not count: nobody offers the function, or the bridge is stopping."""
+
+_MOST_DOUBLINGS = 64
+"""More would be over any limit, and a large shift only costs memory."""
 
 
 class WorkflowType(StrEnum):
@@ -46,7 +54,8 @@ class Activity(StrEnum):
     """Types of our own activities. A delivery has the function id as its type."""
 
     JOIN_LANE = "iii.join_lane"
-    IS_OPEN = "iii.is_open"
+    LANE_HOLDS = "iii.lane_holds"
+    MOVE_TO_CHAIN = "iii.move_to_chain"
     REDRIVE = "iii.redrive"
     FIRE_CRON = "iii.fire_cron"
 
@@ -71,14 +80,39 @@ class Update(StrEnum):
     DISCARD = "iii.discard"
 
 
+class Query(StrEnum):
+    """Queries of a lane."""
+
+    HOLDS = "iii.holds"
+
+
 class SearchAttribute(StrEnum):
-    """Search attributes, all of type Keyword."""
+    """Search attributes: `WAITING` of type KeywordList, the others Keyword."""
 
     QUEUE = "IiiQueue"
     FUNCTION = "IiiFunction"
     CHAIN = "IiiChain"
     GROUP = "IiiGroup"
     WAITING = "IiiWaiting"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How patient our workflows are.
+
+    Attributes:
+        provider_check_ms: First wait for somebody to offer a function; each next is as long as all before.
+        turn_check_ms: After how long a step that has no turn asks the lane whether it stands in the line.
+        lane_check_ms: After how long a lane asks after the step whose turn it is, and a chain after its lane.
+        longest_check_ms: To which these waits grow.
+        events_per_run: The length at which a history continues as new; 0 leaves it to the server.
+    """
+
+    provider_check_ms: int = 1000
+    turn_check_ms: int = 5000
+    lane_check_ms: int = 30_000
+    longest_check_ms: int = 300_000
+    events_per_run: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,6 +126,7 @@ class Tenancy:
 
     prefix: str = "iii"
     has_search_attributes: bool = True
+    pace: Pace = Pace()
 
 
 @dataclass(frozen=True)
@@ -115,6 +150,15 @@ class RetryRules:
     heartbeat_timeout_ms: int = 10_000
     non_retryable_errors: tuple[str, ...] = ()
     provider_timeout_ms: int | None = None
+
+    def backoff_after_ms(self, failure: int) -> int:
+        """Tell how long to wait after a failure, counted from 1 (spec 02 §4.1)."""
+        delay_ms = self.backoff_ms
+        if self.backoff_type == "exponential":
+            delay_ms <<= min(failure - 1, _MOST_DOUBLINGS)
+        elif self.backoff_type == "linear":
+            delay_ms *= failure
+        return min(delay_ms, self.max_backoff_ms)
 
 
 @dataclass(frozen=True)
@@ -191,45 +235,81 @@ class FailureDetails:
 
 
 @dataclass(frozen=True)
-class ChainStart:
-    """The first argument of a chain; the payloads of `messages` follow in their order.
+class LostDelivery:
+    """Why a message is out of attempts."""
+
+    code: str
+    error: str
+    stacktrace: str | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a message's delivery has come: what goes along when another run or workflow takes it over.
 
     Attributes:
-        messages: The steps to begin with; empty when the first arrives as a signal.
-        known: Receipts that were accepted before this run, with their redrive counts.
+        attempts_made: Deliveries that counted.
+        attempts: The failed ones, oldest first.
+        not_before_ms: The Unix time before which the next attempt may not begin.
+        waiting_since_ms: Since when nobody has offered the function; `None` when somebody did.
+        lost: Set once the attempts are used up.
+    """
+
+    attempts_made: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    not_before_ms: int = 0
+    waiting_since_ms: int | None = None
+    lost: LostDelivery | None = None
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A message that changes hands, with how far it has come. Its payload travels beside it."""
+
+    message: Message
+    progress: Progress = Progress()
+
+
+@dataclass(frozen=True)
+class ChainStart:
+    """The first argument of a chain; the payloads of `parcels` follow in their order.
+
+    Attributes:
+        parcels: The steps to begin with; empty when the first arrives as a signal.
+        turns: Receipts among them that have their lane's turn.
         lane_step: The receipt of the step that a lane runs, when its handler began this chain.
         lane_id: The workflow id of that lane.
-        lost: Texts of steps that this chain lost before it continued as new.
+        lost: Why steps were lost before this chain continued as new, by receipt.
         completed: Steps that it completed before.
     """
 
     tenancy: Tenancy
-    messages: tuple[Message, ...] = ()
-    known: dict[str, int] = field(default_factory=dict)
+    parcels: tuple[Parcel, ...] = ()
+    turns: tuple[str, ...] = ()
     lane_step: str | None = None
     lane_id: str | None = None
-    lost: tuple[str, ...] = ()
+    lost: dict[str, str] = field(default_factory=dict)
     completed: int = 0
 
 
 @dataclass(frozen=True)
-class LaneStepEnd:
-    """What a lane tells the chain that one of its handlers began.
-
-    Attributes:
-        lost: Why the step was dead-lettered; `None` when it completed.
-    """
+class Ticket:
+    """A turn that a chain's step takes in the lane of its group."""
 
     receipt: str
-    lost: str | None = None
+    queue: str
+    group: str
+    chain_workflow_id: str
 
 
 @dataclass(frozen=True)
-class Ticket:
-    """A place in a lane: a message the lane runs itself, or a turn for a step that its chain runs."""
+class Place:
+    """One place in a lane's line: a message of its own with its payload as JSON text, or a chain's turn."""
 
-    message: Message
+    receipt: str
     chain_workflow_id: str | None = None
+    message: Message | None = None
+    payload: str | None = None
 
 
 @dataclass(frozen=True)
@@ -237,15 +317,13 @@ class LaneStart:
     """The argument of a lane.
 
     Attributes:
-        tickets: Who stood in the line when the lane continued as new.
-        payloads: The payloads of the messages among them, as JSON text by receipt.
+        line: Who stood in it when the lane continued as new.
     """
 
     tenancy: Tenancy
     queue: str
     group: str
-    tickets: tuple[Ticket, ...] = ()
-    payloads: dict[str, str] = field(default_factory=dict)
+    line: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -262,7 +340,7 @@ class DeadLetter:
 
     Attributes:
         children: Receipts that its attempts enqueued.
-        workflow_id: The chain or lane that ran it.
+        workflow_id: The chain that ran it.
     """
 
     tenancy: Tenancy

@@ -1,17 +1,14 @@
 """A dead letter: one lost message, kept until somebody redrives or discards it (docs/architecture.md)."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RawValue, RetryPolicy
+from temporalio.common import RawValue
 
-from workflows.contract import Activity, DeadLetter, Update, WorkflowType
-from workflows.names import task_queue
+from workflows.calls import call
+from workflows.contract import Activity, DeadLetter, Parcel, Update, WorkflowType
 
 __all__ = ["DeadLetterBox"]
-
-_REDRIVE_TIMEOUT = timedelta(seconds=30)
 
 
 @workflow.defn(name=WorkflowType.DEAD_LETTER)
@@ -46,13 +43,10 @@ class DeadLetterBox:
         self._is_deciding = True
         lost = self._letter.message
         message = replace(lost, redrives=lost.redrives + 1, children=self._letter.children)
-        await workflow.execute_activity(
-            Activity.REDRIVE,
-            args=[message, self._payload],
-            task_queue=task_queue(self._letter.tenancy),
-            start_to_close_timeout=_REDRIVE_TIMEOUT,
-            retry_policy=RetryPolicy(),
-        )
+        try:
+            await call(self._letter.tenancy, Activity.REDRIVE, Parcel(message), self._payload)
+        finally:
+            self._is_deciding = False
         self._decision = "redriven"
         return True
 

@@ -1,241 +1,234 @@
-"""One message delivered until it succeeds or is lost: what chains and lanes have in common."""
+"""One message delivered until it succeeds or is lost: what a chain does for each of its steps."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any, NoReturn, TypeVar
 
 from temporalio import workflow
-from temporalio.common import (
-    RawValue,
-    RetryPolicy,
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
-)
-from temporalio.exceptions import (
-    ActivityError,
-    ApplicationError,
-    WorkflowAlreadyStartedError,
-    is_cancelled_exception,
-)
+from temporalio.common import RawValue, RetryPolicy, SearchAttributeKey
+from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
+from workflows.calls import now_ms, run_activity, wait_until
 from workflows.contract import (
     DELIVERY_POSTPONED,
     Attempt,
-    DeadLetter,
     Delivery,
     FailureDetails,
+    LostDelivery,
     Message,
+    Progress,
     SearchAttribute,
     Tenancy,
-    WorkflowType,
 )
-from workflows.names import dead_letter_id, queue_task_queue, task_queue
+from workflows.names import queue_task_queue, search_text
 
-__all__ = ["DeliveryLostError", "ProviderWatch", "bury", "deliver"]
+__all__ = ["Courier", "DeliveryInterruptedError", "DeliveryLostError", "attempt", "progress_after"]
 
-_FIRST_WAIT = timedelta(seconds=1)
-_LONGEST_WAIT = timedelta(minutes=5)
-_LISTED_ERROR_LENGTH = 500
-_SUMMARY_LENGTH = 200
+Decoded = TypeVar("Decoded")
+
 _FUNCTION_NOT_FOUND = "function_not_found"
+_TIMEOUT = "TIMEOUT"
+_ANSWER_GRACE = timedelta(seconds=10)
+"""The bridge ends an attempt at `timeout_ms`; the server does it this much later, should the bridge not."""
 
 
 class DeliveryLostError(Exception):
     """The message is out of attempts."""
 
-    def __init__(self, code: str, error: str, details: FailureDetails) -> None:
-        super().__init__(error)
-        self.code = code
-        self.error = error
-        self.details = details
+    def __init__(self, progress: Progress, lost: LostDelivery) -> None:
+        super().__init__(lost.error)
+        self.progress = progress
+        self.lost = lost
 
 
-class ProviderWatch:
-    """Which functions this workflow waits for, shown in a search attribute so that bridges find it."""
+class DeliveryInterruptedError(Exception):
+    """The workflow continues as new while the message waits; the next run takes over from here."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__("the workflow continues as new")
+        self.progress = progress
+
+
+class Courier:
+    """Delivers the messages of one workflow.
+
+    What it waits for is shown in a search attribute, so that bridges find the workflow.
+
+    Attributes:
+        delivering: Attempts that run now, or wait for their retry: what cannot be interrupted.
+        is_leaving: Set to interrupt what waits, because the workflow is about to continue as new.
+    """
 
     def __init__(self, tenancy: Tenancy) -> None:
+        self.delivering = 0
+        self.is_leaving = False
         self._tenancy = tenancy
-        self._waiting: list[str] = []
-        self._offers: dict[str, int] = {}
+        self._waiting: Counter[str] = Counter()
+        self._offers: Counter[str] = Counter()
 
-    def offered(self, function_id: str) -> None:
+    def provider_offered(self, function_id: str) -> None:
         """Note that somebody has begun to offer a function."""
-        self._offers[function_id] = self._offers.get(function_id, 0) + 1
+        self._offers[function_id] += 1
 
-    async def wait(self, function_id: str, at_most: timedelta) -> None:
-        """Wait until the function is offered, or until it is time to look again."""
-        seen = self._offers.get(function_id, 0)
-        self._show(add=function_id)
+    async def deliver(self, message: Message, payload: RawValue, progress: Progress) -> None:
+        """Deliver a message, with its retries.
+
+        A delivery that finds nobody offering the function does not count: the message waits here, in the
+        workflow, where it occupies no slot of the queue.
+
+        Raises:
+            DeliveryLostError: The attempts are used up.
+            DeliveryInterruptedError: The workflow is leaving and the message waits.
+        """
+        offers_seen = self._offers[message.function_id]
+        while True:
+            if progress.lost is not None:
+                raise DeliveryLostError(progress, progress.lost)
+            progress = await self._wait_for_provider(message, progress, offers_seen)
+            await self._wait_for_backoff(progress)
+            offers_seen = self._offers[message.function_id]
+            attempts = max(message.rules.attempts - progress.attempts_made, 1)
+            self.delivering += 1
+            try:
+                await attempt(message, payload, progress, tenancy=self._tenancy, attempts=attempts)
+            except ActivityError as error:
+                progress = progress_after(error, message, progress, attempts=attempts)
+            else:
+                return
+            finally:
+                self.delivering -= 1
+
+    async def _wait_for_provider(self, message: Message, progress: Progress, offers_seen: int) -> Progress:
+        """Wait for an offer made since the last look, or until it is time to look again."""
+        if progress.waiting_since_ms is None:
+            return progress
+        pace = self._tenancy.pace
+        waited_ms = now_ms() - progress.waiting_since_ms
+        wait_ms = min(max(waited_ms, pace.provider_check_ms), pace.longest_check_ms)
+        limit_ms = message.rules.provider_timeout_ms
+        if limit_ms is not None:
+            if waited_ms >= limit_ms:
+                _lose(progress, message.function_id, limit_ms)
+            wait_ms = min(wait_ms, limit_ms - waited_ms)
+        self._show_waiting(message.function_id, 1)
         try:
-            await workflow.wait_condition(lambda: self._offers.get(function_id, 0) > seen, timeout=at_most)
-        except TimeoutError:
-            pass
+            await self._pause(progress, wait_ms, until_offered=message.function_id, offers_seen=offers_seen)
         finally:
-            self._show(remove=function_id)
+            self._show_waiting(message.function_id, -1)
+        return progress
 
-    def _show(self, *, add: str | None = None, remove: str | None = None) -> None:
-        if add is not None:
-            self._waiting.append(add)
-        if remove is not None:
-            self._waiting.remove(remove)
-        if self._tenancy.has_search_attributes:
-            key = SearchAttributeKey.for_keyword_list(SearchAttribute.WAITING)
-            workflow.upsert_search_attributes([key.value_set(sorted(set(self._waiting)))])
+    async def _wait_for_backoff(self, progress: Progress) -> None:
+        while (wait_ms := progress.not_before_ms - now_ms()) > 0:
+            await self._pause(progress, wait_ms)
+        if self.is_leaving:
+            raise DeliveryInterruptedError(progress)
+
+    async def _pause(
+        self, progress: Progress, wait_ms: int, *, until_offered: str | None = None, offers_seen: int = 0
+    ) -> None:
+        def is_over() -> bool:
+            return self.is_leaving or (
+                until_offered is not None and self._offers[until_offered] > offers_seen
+            )
+
+        await wait_until(is_over, timedelta(milliseconds=wait_ms))
+        if self.is_leaving:
+            raise DeliveryInterruptedError(progress)
+
+    def _show_waiting(self, function_id: str, change: int) -> None:
+        self._waiting[function_id] += change
+        if not self._tenancy.has_search_attributes:
+            return
+        key = SearchAttributeKey.for_keyword_list(SearchAttribute.WAITING)
+        waiting = sorted({search_text(function_id) for function_id in +self._waiting})
+        workflow.upsert_search_attributes([key.value_set(waiting) if waiting else key.value_unset()])
 
 
-@dataclass
-class _Progress:
-    attempts_made: int = 0
-    attempts: tuple[Attempt, ...] = ()
+def _lose(progress: Progress, function_id: str, limit_ms: int) -> NoReturn:
+    raise DeliveryLostError(
+        progress, LostDelivery(_FUNCTION_NOT_FOUND, f"Nobody offered {function_id} within {limit_ms} ms")
+    )
 
 
-async def deliver(message: Message, payload: RawValue, *, tenancy: Tenancy, watch: ProviderWatch) -> RawValue:
-    """Deliver a message, with its retries, and return the handler's result.
-
-    A delivery that finds nobody offering the function does not count: the message waits here, in the
-    workflow, where it occupies no slot of the queue.
+async def attempt(
+    message: Message, payload: RawValue, progress: Progress, *, tenancy: Tenancy, attempts: int
+) -> None:
+    """Deliver a message, with Temporal's own retries.
 
     Raises:
-        DeliveryLostError: The attempts are used up.
+        ActivityError: The attempts are used up, or there was none.
     """
-    progress = _Progress()
-    wait = _FIRST_WAIT
-    waited = timedelta()
-    while True:
-        try:
-            return await _attempt(message, payload, tenancy, progress)
-        except ActivityError as error:
-            if is_cancelled_exception(error):
-                raise
-            details = _details(error, progress, message)
-            progress.attempts_made = details.attempts_made
-            progress.attempts = details.attempts
-            if not _is_postponed(error):
-                raise _lost(error, details) from error
-        if details.waits_for_provider:
-            limit = message.rules.provider_timeout_ms
-            if limit is not None and waited >= timedelta(milliseconds=limit):
-                raise DeliveryLostError(
-                    _FUNCTION_NOT_FOUND, f"Nobody offered {message.function_id} within {limit} ms", details
-                )
-            await watch.wait(message.function_id, wait)
-            waited += wait
-            wait = min(wait * 2, _LONGEST_WAIT)
-
-
-async def _attempt(message: Message, payload: RawValue, tenancy: Tenancy, progress: _Progress) -> RawValue:
     rules = message.rules
-    longest_ms = max(rules.max_backoff_ms, 1)
-    exponential = rules.backoff_type == "exponential"
-    first_ms = rules.backoff_ms * (2**progress.attempts_made if exponential else 1)
-    result: RawValue = await workflow.execute_activity(
+    first_ms = max(rules.backoff_after_ms(progress.attempts_made + 1), 1)
+    await run_activity(
         message.function_id,
-        args=[Delivery(message, progress.attempts_made, progress.attempts), payload],
+        Delivery(message, progress.attempts_made, progress.attempts),
+        payload,
         task_queue=queue_task_queue(tenancy, message.queue),
-        result_type=RawValue,
-        start_to_close_timeout=timedelta(milliseconds=rules.timeout_ms),
+        start_to_close_timeout=timedelta(milliseconds=rules.timeout_ms) + _ANSWER_GRACE,
         heartbeat_timeout=timedelta(milliseconds=rules.heartbeat_timeout_ms),
         retry_policy=RetryPolicy(
-            initial_interval=timedelta(milliseconds=min(max(first_ms, 1), longest_ms)),
-            backoff_coefficient=2.0 if exponential else 1.0,
-            maximum_interval=timedelta(milliseconds=longest_ms),
-            maximum_attempts=max(rules.attempts - progress.attempts_made, 1),
+            initial_interval=timedelta(milliseconds=first_ms),
+            backoff_coefficient=2.0 if rules.backoff_type == "exponential" else 1.0,
+            maximum_interval=timedelta(milliseconds=max(rules.max_backoff_ms, first_ms)),
+            maximum_attempts=attempts,
             non_retryable_error_types=[*rules.non_retryable_errors, DELIVERY_POSTPONED],
         ),
         summary=f"queue {message.queue}" + (f", group {message.group}" if message.group else ""),
     )
-    return result
 
 
-def _is_postponed(error: ActivityError) -> bool:
-    return isinstance(error.cause, ApplicationError) and error.cause.type == DELIVERY_POSTPONED
+def progress_after(error: ActivityError, message: Message, before: Progress, *, attempts: int) -> Progress:
+    """Tell how far a message has come after an activity that failed.
+
+    Args:
+        error: How it failed.
+        message: What was delivered.
+        before: How far it had come.
+        attempts: How many attempts the activity could make.
+    """
+    details, failed = _details(error, before, attempts), _failure(error)
+    progress = replace(before, attempts_made=details.attempts_made, attempts=details.attempts)
+    if failed.code == DELIVERY_POSTPONED:
+        since_ms = before.waiting_since_ms
+        if since_ms is None or details.attempts_made > before.attempts_made:
+            since_ms = now_ms()
+        return replace(progress, waiting_since_ms=since_ms if details.waits_for_provider else None)
+    progress = replace(progress, waiting_since_ms=None)
+    rules = message.rules
+    if progress.attempts_made >= rules.attempts or failed.code in rules.non_retryable_errors:
+        return replace(progress, lost=replace(failed, stacktrace=details.stacktrace))
+    return replace(progress, not_before_ms=now_ms() + rules.backoff_after_ms(progress.attempts_made))
 
 
-def _details(error: ActivityError, progress: _Progress, message: Message) -> FailureDetails:
-    """Read what the activity said of its failure; a bridge that was lost said nothing."""
+def _details(error: ActivityError, before: Progress, attempts: int) -> FailureDetails:
+    """Read what the activity said of its attempts; a bridge that was lost left it in its last heartbeat."""
     cause = error.cause
     if isinstance(cause, ApplicationError) and cause.details:
-        payloads = workflow.payload_converter().to_payloads(cause.details)
-        details: FailureDetails = workflow.payload_converter().from_payloads(payloads, [FailureDetails])[0]
-        return details
-    return FailureDetails(attempts_made=message.rules.attempts, attempts=progress.attempts)
+        return _decode(cause.details, FailureDetails)
+    earlier = before.attempts
+    if isinstance(cause, TemporalTimeoutError) and cause.last_heartbeat_details:
+        earlier = tuple(_decode(cause.last_heartbeat_details, list[Attempt]))
+    made = before.attempts_made + attempts
+    failed = _failure(error)
+    return FailureDetails(made, attempts=(*earlier, Attempt(made, now_ms(), failed.code, failed.error)))
 
 
-def _lost(error: ActivityError, details: FailureDetails) -> DeliveryLostError:
+def _failure(error: ActivityError) -> LostDelivery:
     cause = error.cause
     if isinstance(cause, ApplicationError):
-        return DeliveryLostError(cause.type or "invocation_failed", cause.message, details)
+        return LostDelivery(cause.type or "invocation_failed", cause.message)
     if isinstance(cause, TemporalTimeoutError):
         kind = cause.type.name.lower().replace("_", " ") if cause.type else "unknown"
-        return DeliveryLostError("TIMEOUT", f"The attempt ended by a timeout ({kind})", details)
-    return DeliveryLostError("invocation_failed", str(cause or error), details)
+        return LostDelivery(_TIMEOUT, f"The bridge that ran the attempt did not answer ({kind} timeout)")
+    return LostDelivery("invocation_failed", str(cause or error))
 
 
-async def bury(
-    message: Message,
-    payload: RawValue,
-    lost: DeliveryLostError,
-    *,
-    tenancy: Tenancy,
-    children: Sequence[str],
-) -> None:
-    """Start the dead letter that keeps a lost message until somebody redrives or discards it."""
-    now_ms = int(workflow.now().timestamp() * 1000)
-    letter = DeadLetter(
-        tenancy=tenancy,
-        message=message,
-        code=lost.code,
-        error=lost.error,
-        failed_at_ms=now_ms,
-        attempts_made=lost.details.attempts_made,
-        workflow_id=workflow.info().workflow_id,
-        run_id=workflow.info().run_id,
-        stacktrace=lost.details.stacktrace,
-        attempts=lost.details.attempts,
-        children=tuple(children),
-    )
-    pause = _FIRST_WAIT
-    while True:
-        try:
-            await _start_dead_letter(letter, payload)
-        except WorkflowAlreadyStartedError:
-            # The same message died again before its redriven dead letter had closed.
-            await workflow.sleep(pause)
-            pause = min(pause * 2, _LONGEST_WAIT)
-        else:
-            return
-
-
-async def _start_dead_letter(letter: DeadLetter, payload: RawValue) -> None:
-    message, tenancy = letter.message, letter.tenancy
-    await workflow.start_child_workflow(
-        WorkflowType.DEAD_LETTER,
-        args=[letter, payload],
-        id=dead_letter_id(tenancy, message.queue, message.receipt),
-        task_queue=task_queue(tenancy),
-        parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-        memo={
-            "queue": message.queue,
-            "function_id": message.function_id,
-            "receipt": message.receipt,
-            "chain_id": message.chain_id,
-            "code": letter.code,
-            "error": letter.error[:_LISTED_ERROR_LENGTH],
-            "attempts": letter.attempts_made,
-            "failed_at_ms": letter.failed_at_ms,
-            "size_bytes": len(payload.payload.data),
-        },
-        search_attributes=_search_attributes(message) if tenancy.has_search_attributes else None,
-        static_summary=f"{message.function_id}: {letter.error}"[:_SUMMARY_LENGTH],
-    )
-
-
-def _search_attributes(message: Message) -> TypedSearchAttributes:
-    pairs: Sequence[SearchAttributePair[str]] = [
-        SearchAttributePair(SearchAttributeKey.for_keyword(SearchAttribute.QUEUE), message.queue),
-        SearchAttributePair(SearchAttributeKey.for_keyword(SearchAttribute.FUNCTION), message.function_id),
-        SearchAttributePair(SearchAttributeKey.for_keyword(SearchAttribute.CHAIN), message.chain_id),
-    ]
-    return TypedSearchAttributes(pairs)
+def _decode(values: Sequence[Any], kind: type[Decoded]) -> Decoded:
+    """Give the first of some untyped values its type."""
+    converter = workflow.payload_converter()
+    decoded: Decoded = converter.from_payload(converter.to_payload(values[0]), kind)
+    return decoded

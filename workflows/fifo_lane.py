@@ -1,165 +1,171 @@
 """A lane: the line of one FIFO group (docs/architecture.md).
 
-Two kinds of ticket stand in it, strictly in the order in which they joined: a message of its own, which the
-lane delivers itself, and a turn for a step that its chain delivers. The lane ends when the line is empty.
+Two kinds of place stand in it, strictly in the order in which they joined: a message of its own, which the
+lane delivers itself, and a turn for a step that its chain delivers. A message of its own gets one attempt
+here; if that is not enough, a chain takes the message over and keeps the place. So nothing but one running
+handler keeps the lane from continuing as new, however long the line is. The lane ends when it is empty.
 """
 
+import asyncio
 from collections import OrderedDict
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import NoReturn
 
 from temporalio import workflow
-from temporalio.api.common.v1 import Payload
-from temporalio.common import RawValue, RetryPolicy
-from temporalio.exceptions import ApplicationError
+from temporalio.common import RawValue
+from temporalio.exceptions import ActivityError
 
+from workflows.calls import signal, wait_until
 from workflows.contract import (
-    Activity,
     ChildEnqueued,
     LaneStart,
-    LaneStepEnd,
     Message,
+    Parcel,
+    Place,
+    Progress,
+    Query,
     Signal,
     Ticket,
     WorkflowType,
 )
-from workflows.delivery import DeliveryLostError, ProviderWatch, bury, deliver
-from workflows.names import chain_id, task_queue
+from workflows.delivery import attempt, progress_after
+from workflows.moving import Loaded, json_value, move_to_chains, size_bytes
+from workflows.names import chain_id
+from workflows.run_length import is_long
 
 __all__ = ["FifoLane"]
 
-_OWN_ACTIVITY_TIMEOUT = timedelta(seconds=30)
-_FIRST_CHECK = timedelta(seconds=30)
-_LONGEST_CHECK = timedelta(minutes=5)
+_MOST_BYTES_CARRIED = 500_000
+"""Temporal takes 2 MB of arguments, and payloads grow when they become text in a place."""
+
+
+_NOT_BEGUN = Progress()
 
 
 @workflow.defn(name=WorkflowType.FIFO_LANE)
 class FifoLane:
     """Lets one message of a group run at a time, in the order of joining."""
 
-    def __init__(self) -> None:
-        self._line: OrderedDict[str, tuple[Ticket, RawValue | None]] = OrderedDict()
+    @workflow.init
+    def __init__(self, start: LaneStart) -> None:
+        self._tenancy, self._queue, self._group = start.tenancy, start.queue, start.group
+        self._line = OrderedDict((place.receipt, place) for place in start.line)
         self._current: str | None = None
-        self._ended: set[str] = set()
-        self._children: dict[str, list[str]] = {}
-        self._watch: ProviderWatch | None = None
+        self._has_asked = False
+        self._with_children: set[str] = set()
 
     @workflow.run
-    async def run(self, start: LaneStart) -> None:
-        """Serve the line until it is empty."""
-        self._watch = watch = ProviderWatch(start.tenancy)
-        self._adopt(start)
-        while self._line:
-            if workflow.info().is_continue_as_new_suggested():
-                await workflow.wait_condition(workflow.all_handlers_finished)
-                self._continue_as_new(start)
-            self._current, (ticket, payload) = next(iter(self._line.items()))
-            if payload is None:
-                await self._grant_turn(start, ticket)
-            else:
-                await self._run_message(start, ticket.message, payload, watch)
-            del self._line[self._current]
-            self._ended.discard(self._current)
-            self._current = None
-        await workflow.wait_condition(workflow.all_handlers_finished)
+    async def run(self, start: LaneStart) -> None:  # noqa: ARG002 - read in __init__
+        """Serve the line until it is empty.
+
+        A lane that is cancelled hands what it holds to chains, which stand in line again elsewhere.
+        """
+        try:
+            while self._line and not is_long(self._tenancy.pace):
+                await self._serve(next(iter(self._line.values())))
+        except asyncio.CancelledError:
+            await self._move(list(self._line.values()))
+            raise
+        if self._line:
+            await self._continue_as_new()
 
     @workflow.signal(name=Signal.JOIN_MESSAGE)
-    def join_message(self, ticket: Ticket, payload: RawValue) -> None:
+    def join_message(self, message: Message, payload: RawValue) -> None:
         """Take a message that the lane delivers itself."""
-        self._line.setdefault(ticket.message.receipt, (ticket, payload))
+        place = Place(message.receipt, message=message, payload=payload.payload.data.decode())
+        self._line.setdefault(message.receipt, place)
 
     @workflow.signal(name=Signal.JOIN_TURN)
-    async def join_turn(self, ticket: Ticket) -> None:
-        """Take a step that its chain delivers when its turn has come; who stands in line keeps the place."""
-        if ticket.message.receipt == self._current and ticket.chain_workflow_id is not None:
-            await _signal_chain(ticket.chain_workflow_id, Signal.TURN, ticket.message.receipt)
-            return
-        self._line.setdefault(ticket.message.receipt, (ticket, None))
+    def join_turn(self, ticket: Ticket) -> None:
+        """Take a turn for a step that its chain delivers; who stands in line keeps the place."""
+        self._line[ticket.receipt] = Place(ticket.receipt, chain_workflow_id=ticket.chain_workflow_id)
+        self._has_asked |= ticket.receipt == self._current
 
     @workflow.signal(name=Signal.TURN_ENDED)
     def turn_ended(self, receipt: str) -> None:
-        """Take the chain's word that its step has ended."""
-        if receipt == self._current:
-            self._ended.add(receipt)
+        """Take the chain's word that its step has ended, with or without its turn."""
+        self._line.pop(receipt, None)
 
     @workflow.signal(name=Signal.CHILD_ENQUEUED)
     def child_enqueued(self, child: ChildEnqueued) -> None:
         """Note that a message's handler has begun a chain, which wants to know how the message ends."""
-        self._children.setdefault(child.parent, []).append(child.child)
+        if child.parent in self._line:
+            self._with_children.add(child.parent)
 
-    @workflow.signal(name=Signal.PROVIDER_OFFERED)
-    def provider_offered(self, function_id: str) -> None:
-        """Take a bridge's word that somebody has begun to offer a function."""
-        if self._watch is not None:
-            self._watch.offered(function_id)
+    @workflow.query(name=Query.HOLDS)
+    def holds(self, receipt: str) -> bool:
+        """Tell whether a message or a turn stands in the line."""
+        return receipt in self._line
 
-    def _adopt(self, start: LaneStart) -> None:
-        """Put those first who stood in the line before the lane continued as new."""
-        joined, self._line = self._line, OrderedDict()
-        for ticket in start.tickets:
-            text = start.payloads.get(ticket.message.receipt)
-            self._line[ticket.message.receipt] = (ticket, None if text is None else _to_raw(text))
-        for receipt, place in joined.items():
-            self._line.setdefault(receipt, place)
+    async def _serve(self, place: Place) -> None:
+        self._current = place.receipt
+        if place.message is not None and await self._is_delivered(place, place.message):
+            self._line.pop(place.receipt, None)
+        else:
+            await self._grant_turn(place.receipt)
 
-    async def _grant_turn(self, start: LaneStart, ticket: Ticket) -> None:
-        """Let the chain run its step, and wait for its end or for the end of the chain."""
-        chain = ticket.chain_workflow_id or ""
-        receipt = ticket.message.receipt
-        if not await _signal_chain(chain, Signal.TURN, receipt):
-            return
-        check = _FIRST_CHECK
-        while receipt not in self._ended:
-            try:
-                await workflow.wait_condition(lambda: receipt in self._ended, timeout=check)
-            except TimeoutError:
-                check = min(check * 2, _LONGEST_CHECK)
-                if not await self._is_open(start, chain):
-                    return
-
-    async def _is_open(self, start: LaneStart, workflow_id: str) -> bool:
-        is_open: bool = await workflow.execute_activity(
-            Activity.IS_OPEN,
-            workflow_id,
-            task_queue=task_queue(start.tenancy),
-            result_type=bool,
-            start_to_close_timeout=_OWN_ACTIVITY_TIMEOUT,
-            retry_policy=RetryPolicy(),
-        )
-        return is_open
-
-    async def _run_message(
-        self, start: LaneStart, message: Message, payload: RawValue, watch: ProviderWatch
-    ) -> None:
-        lost: str | None = None
+    async def _is_delivered(self, place: Place, message: Message) -> bool:
+        """Make the one attempt; answers whether it was enough, and if not, a chain has the message."""
         try:
-            await deliver(message, payload, tenancy=start.tenancy, watch=watch)
-        except DeliveryLostError as error:
-            lost = error.error
-            children = (*message.children, *self._children.get(message.receipt, ()))
-            await bury(message, payload, error, tenancy=start.tenancy, children=children)
-        if self._children.pop(message.receipt, None):
-            await _signal_chain(
-                chain_id(start.tenancy, message.home),
-                Signal.LANE_STEP_ENDED,
-                LaneStepEnd(message.receipt, lost),
-            )
+            await attempt(message, _payload(place), _NOT_BEGUN, tenancy=self._tenancy, attempts=1)
+        except ActivityError as error:
+            await self._move([place], progress_after(error, message, _NOT_BEGUN, attempts=1))
+            return False
+        if message.receipt in self._with_children:
+            await signal(self._chain_id(message), Signal.LANE_STEP_ENDED, message.receipt)
+        return True
 
-    def _continue_as_new(self, start: LaneStart) -> None:
-        waiting = self._line.items()
-        payloads = {receipt: payload.payload.data.decode() for receipt, (_, payload) in waiting if payload}
-        tickets = tuple(ticket for _, (ticket, _) in waiting)
-        workflow.continue_as_new(replace(start, tickets=tickets, payloads=payloads))
+    async def _grant_turn(self, receipt: str) -> None:
+        """Let the chain run its step until it ends, the chain is gone, or the history is long."""
+        pace = self._tenancy.pace
+        check_ms = pace.lane_check_ms
+
+        def goes_on() -> bool:
+            return receipt not in self._line or self._has_asked or is_long(pace)
+
+        while (place := self._line.get(receipt)) and not is_long(pace):
+            self._has_asked = False
+            chain = place.chain_workflow_id or ""
+            ticket = Ticket(receipt, self._queue, self._group, chain)
+            if not await signal(chain, Signal.TURN, ticket) and self._line.get(receipt) is place:
+                del self._line[receipt]
+            elif not await wait_until(goes_on, timedelta(milliseconds=check_ms)):
+                check_ms = min(check_ms * 2, pace.longest_check_ms)
+
+    async def _move(self, places: Sequence[Place], progress: Progress = _NOT_BEGUN) -> None:
+        """Hand messages over to chains, which deliver them when it is their turn."""
+        await move_to_chains(self._tenancy, [_load(place, progress) for place in places if place.message])
+        for place in places:
+            if place.message is not None and place.receipt in self._line:
+                self._with_children.discard(place.receipt)
+                self._line[place.receipt] = Place(place.receipt, self._chain_id(place.message))
+
+    async def _continue_as_new(self) -> NoReturn:
+        while too_much := self._too_much_to_carry():
+            await self._move(too_much)
+        line = tuple(self._line.values())
+        workflow.continue_as_new(LaneStart(self._tenancy, self._queue, self._group, line))
+
+    def _too_much_to_carry(self) -> list[Place]:
+        room = _MOST_BYTES_CARRIED
+        moving: list[Place] = []
+        for place in self._line.values():
+            if place.message is not None:
+                room -= size_bytes(*_load(place, _NOT_BEGUN))
+                if room < 0:
+                    moving.append(place)
+        return moving
+
+    def _chain_id(self, message: Message) -> str:
+        return chain_id(self._tenancy, message.home)
 
 
-def _to_raw(text: str) -> RawValue:
-    return RawValue(Payload(metadata={"encoding": b"json/plain"}, data=text.encode()))
+def _payload(place: Place) -> RawValue:
+    return json_value((place.payload or "").encode())
 
 
-async def _signal_chain(workflow_id: str, signal: Signal, argument: object) -> bool:
-    """Signal a chain; answers whether it was there."""
-    try:
-        await workflow.get_external_workflow_handle(workflow_id).signal(signal, argument)
-    except ApplicationError:
-        return False
-    return True
+def _load(place: Place, progress: Progress) -> Loaded:
+    if place.message is None:
+        raise ValueError(f"{place.receipt} is a turn: its chain has the message")
+    return Parcel(place.message, progress), _payload(place)

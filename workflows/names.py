@@ -1,12 +1,24 @@
 """Ids and task queues: one place where every name in Temporal is made."""
 
+import hashlib
 from urllib.parse import quote
 
 from workflows.contract import Tenancy
 
-__all__ = ["chain_id", "dead_letter_id", "dead_letter_prefix", "lane_id", "queue_task_queue", "task_queue"]
+__all__ = [
+    "chain_id",
+    "dead_letter_id",
+    "dead_letter_prefix",
+    "lane_id",
+    "queue_task_queue",
+    "search_text",
+    "shorten",
+    "task_queue",
+]
 
-_LONGEST_GROUP = 200
+_LONGEST_SEGMENT = 200
+_LONGEST_SEARCH_TEXT = 255
+_DIGEST_LENGTH = 32
 
 
 def task_queue(tenancy: Tenancy) -> str:
@@ -26,7 +38,7 @@ def chain_id(tenancy: Tenancy, receipt: str) -> str:
 
 def lane_id(tenancy: Tenancy, queue: str, group: str) -> str:
     """Return the workflow id of a FIFO group's lane."""
-    return f"{tenancy.prefix}.fifo/{_segment(queue)}/{_segment(group)[:_LONGEST_GROUP]}"
+    return f"{tenancy.prefix}.fifo/{_segment(queue)}/{_segment(group)}"
 
 
 def dead_letter_prefix(tenancy: Tenancy, queue: str) -> str:
@@ -39,6 +51,19 @@ def dead_letter_id(tenancy: Tenancy, queue: str, receipt: str) -> str:
     return f"{dead_letter_prefix(tenancy, queue)}{receipt}"
 
 
+def search_text(text: str) -> str:
+    """Return what of a text fits into a search attribute: 255 characters on SQL, 2,048 bytes elsewhere."""
+    return text[:_LONGEST_SEARCH_TEXT]
+
+
+def shorten(text: str, length: int) -> str:
+    """Return a text of at most a length; texts that differ stay different."""
+    if len(text) <= length:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
+    return f"{text[: length - _DIGEST_LENGTH - 1]}~{digest}"
+
+
 def _segment(text: str) -> str:
     """Escape what separates the parts of an id, and nothing that is readable."""
-    return quote(text, safe=" !\"#$&'()*+,:;<=>?@[]^_`{|}~")
+    return shorten(quote(text, safe=" !\"#$&'()*+,:;<=>?@[]^_`{|}~"), _LONGEST_SEGMENT)

@@ -1,17 +1,18 @@
 """Dead letters, seen from the bridge: listed by visibility, decided by updates (spec 02 §6)."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import msgspec
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import HistoryEventFilterType, TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, GetWorkflowExecutionHistoryRequest
-from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.client import WorkflowExecution as Execution
 from temporalio.common import RawValue
 from temporalio.service import RPCError, RPCStatusCode
@@ -23,8 +24,11 @@ from workflows.names import dead_letter_id, dead_letter_prefix, queue_task_queue
 
 __all__ = ["DeadLetterEntry", "DeadLetters"]
 
-_CONCURRENT_UPDATES = 20
+_CONCURRENT_CALLS = 20
 _SECONDS = 1000
+_UPDATE_TIMEOUT = timedelta(seconds=30)
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +88,25 @@ class DeadLetters:
         client = self._connection.client
         with _temporal_errors():
             found = [each async for each in client.list_workflows(self._query(queue), limit=offset + limit)]
-            return await asyncio.gather(*(self._entry(client, each) for each in found[offset:]))
+            entries = await self._at_once(self._entry(client, each) for each in found[offset:])
+        return [entry for entry in entries if entry is not None]
 
     async def redrive(self, queue: str) -> int:
-        """Send every dead letter of a queue on its way again, oldest first; answers how many."""
-        slots = asyncio.Semaphore(_CONCURRENT_UPDATES)
+        """Send every dead letter of a queue on its way again; answers how many.
 
-        async def redrive(workflow_id: str) -> bool:
-            async with slots:
-                return await self._decide(workflow_id, Update.REDRIVE)
+        Oldest first: strictly so within a FIFO group, whose messages must not overtake each other.
+        """
+
+        async def redrive(workflow_ids: list[str]) -> int:
+            return sum([await self._decide(each, Update.REDRIVE) for each in workflow_ids])
 
         with _temporal_errors():
-            ids = [each.id async for each in self._connection.client.list_workflows(self._query(queue))]
-            return sum(await asyncio.gather(*(redrive(workflow_id) for workflow_id in reversed(ids))))
+            found = [each async for each in self._connection.client.list_workflows(self._query(queue))]
+            lines: dict[str, list[str]] = {}
+            for execution in reversed(found):
+                group = (await execution.memo()).get("group")
+                lines.setdefault(execution.id if group is None else f"group {group}", []).append(execution.id)
+            return sum(await self._at_once(redrive(workflow_ids) for workflow_ids in lines.values()))
 
     async def redrive_message(self, queue: str, receipt: str) -> bool:
         """Send one dead letter on its way again; answers whether it was there."""
@@ -108,10 +118,20 @@ class DeadLetters:
         with _temporal_errors():
             return await self._decide(self._id(queue, receipt), Update.DISCARD)
 
+    async def _at_once(self, work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+        """Do a bounded number of things at a time, and return what came of each in its place."""
+        slots = asyncio.Semaphore(_CONCURRENT_CALLS)
+
+        async def one(coroutine: Coroutine[Any, Any, Result]) -> Result:
+            async with slots:
+                return await coroutine
+
+        return await asyncio.gather(*(one(each) for each in work))
+
     async def _decide(self, workflow_id: str, update: Update) -> bool:
         handle = self._connection.client.get_workflow_handle(workflow_id)
         try:
-            decided: bool = await handle.execute_update(update, result_type=bool)
+            decided: bool = await handle.execute_update(update, result_type=bool, rpc_timeout=_UPDATE_TIMEOUT)
         except RPCError as exc:
             if exc.status is RPCStatusCode.NOT_FOUND:
                 return False
@@ -120,11 +140,17 @@ class DeadLetters:
             return False
         return decided
 
-    async def _entry(self, client: Client, execution: Execution) -> DeadLetterEntry:
+    async def _entry(self, client: Client, execution: Execution) -> DeadLetterEntry | None:
         memo: dict[str, Any] = dict(await execution.memo())
+        try:
+            data = await _first_payload(client, execution)
+        except RPCError as exc:
+            if exc.status is RPCStatusCode.NOT_FOUND:  # deleted since the search
+                return None
+            raise
         return DeadLetterEntry(
             receipt=memo["receipt"],
-            payload=await _first_payload(client, execution),
+            payload=data,
             error=memo["error"],
             failed_at_s=memo["failed_at_ms"] // _SECONDS,
             retries=memo["attempts"],
@@ -151,6 +177,10 @@ def _temporal_errors() -> Iterator[None]:
         yield
     except RPCError as exc:
         raise EngineError(f"Temporal did not answer ({exc.status.name}): {exc.message}") from exc
+    except WorkflowUpdateRPCTimeoutOrCancelledError as exc:
+        raise EngineError(
+            "The dead letter did not answer in time; it may be decided later. Does a bridge run?"
+        ) from exc
 
 
 async def _first_payload(client: Client, execution: Execution) -> msgspec.Raw:

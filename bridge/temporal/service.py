@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
@@ -20,7 +20,7 @@ from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue, TemporalEnqueu
 from bridge.temporal.search_attributes import ensure_search_attributes
 from bridge.temporal.waiting import WaitingMessages
 from bridge.temporal.workers import QueueWorker, run_workers
-from workflows.contract import Tenancy
+from workflows.contract import Pace, Tenancy
 
 __all__ = ["QueueSettings", "TemporalService", "TemporalSettings"]
 
@@ -44,12 +44,14 @@ class TemporalSettings:
     Attributes:
         prefix: Begins every name in Temporal.
         drain_timeout_ms: How long a stopping bridge lets running deliveries finish.
+        pace: How patient our workflows are.
     """
 
     address: TemporalAddress
     enqueue: EnqueueSettings
     prefix: str = "iii"
     drain_timeout_ms: int = 10_000
+    pace: Pace = field(default_factory=Pace)
 
 
 class TemporalService:
@@ -72,7 +74,7 @@ class TemporalService:
     ) -> None:
         self._settings = settings
         self._queues = queues
-        self._tenancy = Tenancy(settings.prefix, has_search_attributes=False)
+        self._tenancy = Tenancy(settings.prefix, has_search_attributes=False, pace=settings.pace)
         self._deliverer = EngineDeliverer(engine, engine.new_id)
         self._stopping = asyncio.Event()
         self.ready = asyncio.Event()
@@ -119,8 +121,7 @@ class TemporalService:
 
     async def _connect(self) -> Client:
         client = await self.connection.connect()
-        has_search_attributes = await ensure_search_attributes(client)
-        self._tenancy = Tenancy(self._settings.prefix, has_search_attributes)
+        self._tenancy = replace(self._tenancy, has_search_attributes=await ensure_search_attributes(client))
         return client
 
     async def _poll(self, client: Client, fire_cron: CronFirer) -> None:

@@ -26,6 +26,8 @@ log = structlog.get_logger("bridge.temporal")
 WORKFLOWS = [Chain, FifoLane, DeadLetterBox, CronFireWorkflow]
 _POLLS_PER_QUEUE = 5
 _HEARTBEAT_THROTTLE = timedelta(seconds=2)
+_STICKY_TIMEOUT = timedelta(seconds=5)
+"""How long a workflow waits for the bridge that has it in memory before another one replays it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,12 @@ def _workflow_worker(
         task_queue=task_queue(tenancy),
         workflows=WORKFLOWS,
         workflow_runner=sandbox(),
+        sticky_queue_schedule_to_start_timeout=_STICKY_TIMEOUT,
         activities=[
             operations.join_lane,
+            operations.lane_holds,
+            operations.move_to_chain,
             operations.redrive,
-            operations.is_open,
             operations.fire_cron,
         ],
         graceful_shutdown_timeout=drain_timeout,

@@ -1,0 +1,105 @@
+"""What becomes of a lost message: a dead letter, which outlives the workflow that lost it."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import (
+    RawValue,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from workflows.calls import now_ms
+from workflows.contract import DeadLetter, Message, SearchAttribute, Tenancy, WorkflowType
+from workflows.delivery import DeliveryLostError
+from workflows.names import dead_letter_id, search_text, task_queue
+
+__all__ = ["bury"]
+
+_FIRST_PAUSE = timedelta(seconds=1)
+_LONGEST_PAUSE = timedelta(minutes=5)
+_LISTED_ERROR_LENGTH = 500
+_SUMMARY_LENGTH = 200
+
+
+async def bury(
+    message: Message,
+    payload: RawValue,
+    death: DeliveryLostError,
+    *,
+    tenancy: Tenancy,
+    children: Sequence[str],
+) -> None:
+    """Start the dead letter that keeps a lost message until somebody redrives or discards it.
+
+    Args:
+        message: The lost message.
+        payload: Its payload.
+        death: Why it is lost.
+        tenancy: The names to use.
+        children: Receipts that its attempts enqueued.
+    """
+    letter = DeadLetter(
+        tenancy=tenancy,
+        message=message,
+        code=death.lost.code,
+        error=death.lost.error,
+        failed_at_ms=now_ms(),
+        attempts_made=death.progress.attempts_made,
+        workflow_id=workflow.info().workflow_id,
+        run_id=workflow.info().run_id,
+        stacktrace=death.lost.stacktrace,
+        attempts=death.progress.attempts,
+        children=tuple(children),
+    )
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            await _start_dead_letter(letter, payload)
+        except WorkflowAlreadyStartedError:
+            # The same message died again before its redriven dead letter had closed.
+            await workflow.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        else:
+            return
+
+
+async def _start_dead_letter(letter: DeadLetter, payload: RawValue) -> None:
+    message, tenancy = letter.message, letter.tenancy
+    await workflow.start_child_workflow(
+        WorkflowType.DEAD_LETTER,
+        args=[letter, payload],
+        id=dead_letter_id(tenancy, message.queue, message.receipt),
+        task_queue=task_queue(tenancy),
+        parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+        memo={
+            "queue": message.queue,
+            "function_id": message.function_id,
+            "receipt": message.receipt,
+            "chain_id": message.chain_id,
+            "group": message.group,
+            "code": letter.code,
+            "error": letter.error[:_LISTED_ERROR_LENGTH],
+            "attempts": letter.attempts_made,
+            "failed_at_ms": letter.failed_at_ms,
+            "size_bytes": len(payload.payload.data),
+        },
+        search_attributes=_search_attributes(message) if tenancy.has_search_attributes else None,
+        static_summary=f"{message.function_id}: {letter.error}"[:_SUMMARY_LENGTH],
+    )
+
+
+def _search_attributes(message: Message) -> TypedSearchAttributes:
+    values = {
+        SearchAttribute.QUEUE: message.queue,
+        SearchAttribute.FUNCTION: message.function_id,
+        SearchAttribute.CHAIN: message.chain_id,
+    }
+    pairs: Sequence[SearchAttributePair[str]] = [
+        SearchAttributePair(SearchAttributeKey.for_keyword(key), search_text(value))
+        for key, value in values.items()
+    ]
+    return TypedSearchAttributes(pairs)
