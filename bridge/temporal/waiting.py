@@ -5,18 +5,21 @@ from collections.abc import Callable
 
 import structlog
 from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.temporal.connection import TemporalConnection
 from workflows.contract import SearchAttribute, Signal, Tenancy
+from workflows.names import search_text
 
 __all__ = ["WaitingMessages"]
 
 log = structlog.get_logger("bridge.queue")
 
-_LOOKS = (0.0, 0.5, 2.0)
-"""Seconds after an offer at which to look: the search attribute of a message that began to wait just before
-shows up a little later. What these looks miss, the message's own timer catches."""
+_QUOTE = "'"
+_LOOKS_S = (0.0, 0.5, 2.0)
+"""When to look after an offer: the search attribute of a message that began to wait just before shows up a
+little later. What these looks miss, the message's own timer catches."""
+_FUNCTIONS_PER_QUERY = 20
 
 
 class WaitingMessages:
@@ -30,13 +33,14 @@ class WaitingMessages:
     def __init__(self, connection: TemporalConnection, tenancy: Callable[[], Tenancy]) -> None:
         self._connection = connection
         self._tenancy = tenancy
-        self._offered: set[str] = set()
-        self._changed = asyncio.Event()
+        self._looks_due: dict[str, list[float]] = {}
+        self._offered = asyncio.Event()
 
     def function_offered(self, function_id: str) -> None:
         """Note that somebody has begun to offer a function."""
-        self._offered.add(function_id)
-        self._changed.set()
+        now_s = asyncio.get_running_loop().time()
+        self._looks_due[function_id] = [now_s + after_s for after_s in _LOOKS_S]
+        self._offered.set()
 
     async def run(self) -> None:
         """Wake what waits for the functions offered since, again and again.
@@ -45,31 +49,52 @@ class WaitingMessages:
         """
         client = await self._connection.wait()
         while True:
-            await self._changed.wait()
-            self._changed.clear()
-            offered, self._offered = self._offered, set()
+            await self._until_a_look_is_due()
+            functions = self._take_due()
             if self._tenancy().has_search_attributes:
-                await self._look_repeatedly(client, offered)
+                for at in range(0, len(functions), _FUNCTIONS_PER_QUERY):
+                    await self._wake(client, functions[at : at + _FUNCTIONS_PER_QUERY])
 
-    async def _look_repeatedly(self, client: Client, offered: set[str]) -> None:
-        elapsed = 0.0
-        for at in _LOOKS:
-            await asyncio.sleep(at - elapsed)
-            elapsed = at
+    async def _until_a_look_is_due(self) -> None:
+        while True:
+            self._offered.clear()
+            next_s = min((looks[0] for looks in self._looks_due.values()), default=None)
+            if next_s is not None and next_s <= asyncio.get_running_loop().time():
+                return
             try:
-                await self._wake(client, offered)
-            except RPCError as exc:
-                log.warning("waiting messages not woken yet; their own timers will", reason=str(exc))
+                async with asyncio.timeout_at(next_s):
+                    await self._offered.wait()
+            except TimeoutError:
                 return
 
-    async def _wake(self, client: Client, offered: set[str]) -> None:
-        prefix = self._tenancy().prefix
+    def _take_due(self) -> list[str]:
+        now_s = asyncio.get_running_loop().time()
+        due = sorted(each for each, looks in self._looks_due.items() if looks[0] <= now_s)
+        for function_id in due:
+            left = [look_s for look_s in self._looks_due.pop(function_id) if look_s > now_s]
+            if left:
+                self._looks_due[function_id] = left
+        return due
+
+    async def _wake(self, client: Client, functions: list[str]) -> None:
+        names = ", ".join(f"'{search_text(each).replace(_QUOTE, _QUOTE * 2)}'" for each in functions)
         query = (
-            f"{SearchAttribute.WAITING} IS NOT NULL AND ExecutionStatus = 'Running' "
-            f"AND WorkflowId STARTS_WITH '{prefix}.'"
+            f"{SearchAttribute.WAITING} IN ({names}) AND ExecutionStatus = 'Running' "
+            f"AND WorkflowId STARTS_WITH '{self._tenancy().prefix}.'"
         )
-        async for execution in client.list_workflows(query):
-            waiting = set(execution.search_attributes.get(SearchAttribute.WAITING, ()))
-            handle = client.get_workflow_handle(execution.id)
-            for function_id in sorted(waiting & offered, key=str):
-                await handle.signal(Signal.PROVIDER_OFFERED, function_id)
+        try:
+            async for execution in client.list_workflows(query):
+                waiting = set(execution.search_attributes.get(SearchAttribute.WAITING, ()))
+                for function_id in functions:
+                    if search_text(function_id) in waiting:
+                        await _signal(client, execution.id, function_id)
+        except RPCError as exc:
+            log.warning("waiting messages not woken yet; their own timers will", reason=str(exc))
+
+
+async def _signal(client: Client, workflow_id: str, function_id: str) -> None:
+    try:
+        await client.get_workflow_handle(workflow_id).signal(Signal.PROVIDER_OFFERED, function_id)
+    except RPCError as exc:
+        if exc.status is not RPCStatusCode.NOT_FOUND:  # it has ended since the search
+            raise
