@@ -1,7 +1,7 @@
 """The functions on dead letters and queue statistics, with iii's exact shapes (spec 02 §6.2, §6.3)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -70,23 +70,31 @@ class DeadLetterStore(Protocol):
 
 
 class _Name(msgspec.Struct, frozen=True):
-    """A queue; iii takes either key wherever it takes one."""
+    """A queue; iii takes either key wherever it takes one, and exactly one of them."""
 
     queue: str | None = None
     topic: str | None = None
 
+    def __post_init__(self) -> None:
+        if (self.queue is None) == (self.topic is None):
+            raise ValueError("give `queue` or `topic`, one of them")
+
+    @property
+    def given(self) -> str:
+        return self.queue or self.topic or ""
+
     @property
     def name(self) -> str:
-        return (self.queue or self.topic or "").removeprefix(_INTERNAL_PREFIX)
+        return self.given.removeprefix(_INTERNAL_PREFIX)
 
 
-class _OneMessage(_Name, frozen=True):
-    message_id: str = ""
+class _OneMessage(_Name, frozen=True, kw_only=True):
+    message_id: str
 
 
 class _Page(_Name, frozen=True):
-    offset: int = 0
-    limit: int = 50
+    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=0)] = 50
 
 
 _name_decoder = msgspec.json.Decoder(_Name)
@@ -123,28 +131,30 @@ class QueueFunctions:
             )
 
     async def _redrive(self, call: Call) -> msgspec.Raw:
-        queue = _queue_of(decode_input(call, _name_decoder))
+        queue = decode_input(call, _name_decoder)
         try:
-            redriven = await self._dead_letters.redrive(queue)
+            redriven = await self._dead_letters.redrive(_queue_of(queue))
         except BridgeError as exc:
-            raise FunctionFailedError("redrive_failed", f"Queue '{queue}' was not redriven: {exc}") from exc
-        return payload.encode({"queue": queue, "redriven": redriven})
+            raise FunctionFailedError(
+                "redrive_failed", f"Queue '{queue.given}' was not redriven: {exc}"
+            ) from exc
+        return payload.encode({"queue": queue.given, "redriven": redriven})
 
     async def _redrive_message(self, call: Call) -> msgspec.Raw:
-        queue, message_id = _message_of(call)
+        message = _message_of(call)
         try:
-            redriven = await self._dead_letters.redrive_message(queue, message_id)
+            is_done = await self._dead_letters.redrive_message(message.name, message.message_id)
         except BridgeError as exc:
             raise FunctionFailedError("redrive_message_failed", str(exc)) from exc
-        return payload.encode({"queue": queue, "message_id": message_id, "redriven": int(redriven)})
+        return _decided(message, is_done)
 
     async def _discard_message(self, call: Call) -> msgspec.Raw:
-        queue, message_id = _message_of(call)
+        message = _message_of(call)
         try:
-            discarded = await self._dead_letters.discard_message(queue, message_id)
+            is_done = await self._dead_letters.discard_message(message.name, message.message_id)
         except BridgeError as exc:
             raise FunctionFailedError("discard_message_failed", str(exc)) from exc
-        return payload.encode({"queue": queue, "message_id": message_id, "redriven": int(discarded)})
+        return _decided(message, is_done)
 
     async def _list_topics(self, _: Call) -> msgspec.Raw:
         return payload.encode(
@@ -215,9 +225,16 @@ def _topic_of(name: _Name) -> str:
     return name.name
 
 
-def _message_of(call: Call) -> tuple[str, str]:
+def _message_of(call: Call) -> _OneMessage:
     message = decode_input(call, _message_decoder)
-    queue = _queue_of(message)
+    _queue_of(message)
     if not message.message_id:
         raise FunctionFailedError("message_id_not_set", "Message ID is required")
-    return queue, message.message_id
+    return message
+
+
+def _decided(message: _OneMessage, is_done: bool) -> msgspec.Raw:
+    """Answer as iii does: the count of a discard is called `redriven`, too."""
+    return payload.encode(
+        {"queue": message.given, "message_id": message.message_id, "redriven": int(is_done)}
+    )
