@@ -8,8 +8,25 @@ from bridge.builtins.pubsub import PubSub
 from bridge.engine.calls import Call
 from bridge.errors import FunctionFailedError
 from bridge.protocol.payload import ABSENT
-from bridge.storage import LocalBroker
+from bridge.storage import LocalBroker, Subscriber
+from tests.unit.builtins.broken_broker import BrokenBroker
 from tests.unit.builtins.state.engine_harness import NO_RESULT, EngineHarness
+
+
+class CountingBroker(LocalBroker):
+    """A broker that remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def subscribe(self, topic: str, subscriber: Subscriber) -> None:
+        self.asked.append(f"subscribe {topic}")
+        super().subscribe(topic, subscriber)
+
+    def unsubscribe(self, topic: str) -> None:
+        self.asked.append(f"unsubscribe {topic}")
+        super().unsubscribe(topic)
 
 
 @pytest.fixture
@@ -129,3 +146,21 @@ async def test_neither_condition_nor_metadata_of_the_trigger_counts(harness: Eng
     )
     await publish(harness, "t", 1)
     assert [call.metadata for call in delivered] == [ABSENT]
+
+
+async def test_a_message_that_cannot_be_sent_is_no_error_of_the_publisher() -> None:
+    harness = EngineHarness()
+    PubSub(BrokenBroker()).register(harness.engine)
+    await publish(harness, "t", 1)
+
+
+async def test_the_broker_is_asked_for_a_topic_once_and_let_go_with_the_last_subscription() -> None:
+    harness, broker = EngineHarness(), CountingBroker()
+    PubSub(broker).register(harness.engine)
+    harness.offer("notify", lambda _: None)
+    first, second = (harness.bind("subscribe", "notify", {"topic": "t"}) for _ in range(2))
+    assert broker.asked == ["subscribe t"]
+    harness.engine.triggers.unbind(first)
+    assert broker.asked == ["subscribe t"]
+    harness.engine.triggers.unbind(second)
+    assert broker.asked == ["subscribe t", "unsubscribe t"]
