@@ -25,7 +25,9 @@ from bridge.config import BridgeConfig, ListenerBlock, RedisAdapter, StateKvAdap
 from bridge.config.blocks.adapters import Adapter
 from bridge.engine.engine import Engine, Spawn
 from bridge.errors import ConfigError
+from bridge.listeners.admin import AdminServer, Checks
 from bridge.listeners.channel_socket import ChannelSocket
+from bridge.listeners.metrics import BridgeMetrics
 from bridge.listeners.worker_socket import WorkerSocket
 from bridge.settings import (
     cron_settings,
@@ -49,6 +51,7 @@ from bridge.storage import (
 )
 from bridge.temporal.schedules import TemporalSchedules
 from bridge.temporal.service import TemporalService
+from bridge.temporal.statistics import QueueStatistics
 
 __all__ = ["Addresses", "Bridge"]
 
@@ -68,6 +71,7 @@ class Addresses:
     workers: tuple[str, ...]
     http: str | None
     stream: str | None
+    admin: str
     temporal: str
     ui: str | None
 
@@ -118,8 +122,9 @@ class Bridge:
             temporal = TemporalService(
                 engine, temporal_settings(self._config.temporal), queue_settings(self._config)
             )
+            admin = await self._open_admin(engine, temporal, closing)
             cron = self._open_cron(engine, temporal, closing)
-            addresses = await self._open(engine, temporal, closing)
+            addresses = await self._open(engine, temporal, admin, closing)
             self.listening.set_result(addresses)
             async with asyncio.TaskGroup() as tasks:
                 ticking = tasks.create_task(cron.run(), name="cron schedules")
@@ -135,7 +140,9 @@ class Bridge:
                     tasks.create_task(self._http.close(deadline_s), name="drain http")
                 temporal.stop()
 
-    async def _open(self, engine: Engine, temporal: TemporalService, closing: AsyncExitStack) -> Addresses:
+    async def _open(
+        self, engine: Engine, temporal: TemporalService, admin: str, closing: AsyncExitStack
+    ) -> Addresses:
         """Register what the bridge itself offers, then begin to listen.
 
         What is opened first is closed last.
@@ -167,9 +174,39 @@ class Bridge:
             workers=tuple(workers),
             http=http,
             stream=stream,
+            admin=admin,
             temporal=config.temporal.address,
             ui=config.temporal.ui_url,
         )
+
+    async def _open_admin(self, engine: Engine, temporal: TemporalService, closing: AsyncExitStack) -> str:
+        """Tell how the bridge is, from its first moment to its last."""
+        queues = self._config.queues
+        metrics = BridgeMetrics(
+            engine,
+            version=version("iii-temporal"),
+            queues={name: queue.dlq.capacity for name, queue in queues.items()},
+            read_queues=QueueStatistics(
+                temporal.connection, temporal.tenancy, temporal.dead_letters, tuple(queues)
+            ).read,
+            clock_s=time.monotonic,
+            now_ms=_unix_ms,
+        )
+        metrics.watch_connections("workers", lambda: sum(each.connection_count for each in self._sockets))
+
+        async def check() -> Checks:
+            is_reached = temporal.ready.is_set() and await temporal.connection.is_healthy()
+            return {
+                "listeners": None if self.listening.done() else "still starting",
+                "process": "stopping" if self._stopping.is_set() else None,
+                "temporal": None if is_reached else f"{self._config.temporal.address} does not answer",
+            }
+
+        server = AdminServer(check, metrics.render)
+        block = self._config.temporal.admin
+        port = await server.start(block.host, block.port)
+        closing.push_async_callback(server.close)
+        return f"http://{block.host}:{port}"
 
     def _open_cron(self, engine: Engine, temporal: TemporalService, closing: AsyncExitStack) -> CronTriggers:
         schedules = TemporalSchedules(temporal.connection, temporal.tenancy)

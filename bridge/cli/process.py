@@ -103,6 +103,7 @@ def announce(addresses: Addresses) -> None:
         "workers": ",".join(addresses.workers),
         "http": addresses.http,
         "stream": addresses.stream,
+        "admin": addresses.admin,
         "temporal": addresses.temporal,
         "ui": addresses.ui,
     }

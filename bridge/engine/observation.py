@@ -15,6 +15,7 @@ from bridge.errors import BridgeError
 from bridge.protocol.inbound import ErrorBody
 
 __all__ = [
+    "POSTPONED",
     "CallStart",
     "DeliveryStart",
     "EnqueueStart",
@@ -22,12 +23,16 @@ __all__ = [
     "ObservedEnqueuer",
     "Observer",
     "OnEnd",
+    "QueueState",
     "all_of",
     "broken_off",
 ]
 
 OnEnd = Callable[[ErrorBody | None], None]
 """Told how something ended: with an error, or well."""
+
+POSTPONED = "postponed"
+"""The error code of a delivery that could not begin; it does not count as an attempt of its message."""
 
 Value = TypeVar("Value")
 
@@ -91,8 +96,27 @@ class DeliveryStart:
     traceparent: str
 
 
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """What is known of a named queue over all bridges.
+
+    Attributes:
+        depth: Attempts that wait for a free slot.
+        oldest_s: How long the oldest of them has waited.
+        waiting: Chains and lanes begun on this queue that wait for somebody to offer a function; `None` when
+            it cannot be known.
+        dead_letters: Messages that were given up.
+    """
+
+    name: str
+    depth: int
+    oldest_s: float
+    waiting: int | None
+    dead_letters: int
+
+
 class Observer:
-    """Watches the work of a bridge. Each method is told what begins and may return what is told of the end."""
+    """Watches the work of a bridge: told what begins, each method may return what is told of the end."""
 
     def call_started(self, start: CallStart) -> OnDone | None:
         """Note a call."""

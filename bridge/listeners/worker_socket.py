@@ -111,6 +111,11 @@ class WorkerSocket:
         )
         return int(next(iter(self._server.sockets)).getsockname()[1])
 
+    @property
+    def connection_count(self) -> int:
+        """How many connections are open now: workers, telemetry and ends of channels."""
+        return len(self._server.connections) if self._server else 0
+
     async def stop_accepting(self) -> None:
         """Close the listening socket; connected workers stay."""
         if self._server is not None:

@@ -8,12 +8,12 @@ import msgspec
 from activities.deliveries import DeliveryContext, DeliveryFailedError, DeliveryPostponedError
 from bridge.engine.calls import Call, Job, Outcome
 from bridge.engine.engine import Engine
-from bridge.engine.observation import DeliveryStart, OnEnd, all_of, broken_off
+from bridge.engine.observation import POSTPONED, DeliveryStart, OnEnd, all_of, broken_off
 from bridge.engine.tracing import continue_trace, new_traceparent
 from bridge.errors import WorkerGoneError
 from bridge.protocol import payload
 from bridge.protocol.inbound import ErrorBody
-from workflows.contract import DELIVERY_POSTPONED, Message
+from workflows.contract import Message
 
 __all__ = ["METADATA_KEY", "EngineDeliverer"]
 
@@ -57,7 +57,7 @@ class EngineDeliverer:
             error = ErrorBody(exc.code, exc.message)
             raise
         except DeliveryPostponedError as exc:
-            error = ErrorBody(DELIVERY_POSTPONED, str(exc))
+            error = ErrorBody(POSTPONED, str(exc))
             raise
         finally:
             end(error)
