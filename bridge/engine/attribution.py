@@ -1,7 +1,7 @@
-"""Which job does a call belong to? No SDK says it outright, so the bridge reads the traces it left.
+"""Which job does a call belong to? The newest Python SDK says it; of others the bridge reads the traces.
 
-The order of the signals is measured (spec 01 §4.7, docs/architecture.md). The rule that decides in doubt:
-a call that may belong to two jobs belongs to none, and starts a chain of its own.
+The order of the signals is measured (spec 01 §4.7, docs/decisions/observe-v1.md). The rule that decides in
+doubt: a call that may belong to two jobs belongs to none, and starts a chain of its own.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,16 +13,21 @@ __all__ = ["attribute", "enclosing_trace"]
 
 
 def attribute(
-    executing: Mapping[str, Invocation], *, baggage: str | None, traceparent: str | None
+    executing: Mapping[str, Invocation],
+    *,
+    baggage: str | None,
+    traceparent: str | None,
+    invocation_id: str | None = None,
 ) -> Job | None:
     """Find the job that a worker's handler was executing when it made a call.
 
     Args:
         executing: What the calling worker executes now, by invocation id.
+        invocation_id: The invocation that the worker says the call was made in.
         baggage: The call's baggage.
         traceparent: The call's trace context.
     """
-    if baggage and (invocation_id := invocation_in_baggage(baggage)):
+    if invocation_id := invocation_id or invocation_in_baggage(baggage or ""):
         named = executing.get(invocation_id)
         return named.job if named else None
     if traceparent:

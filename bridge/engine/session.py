@@ -26,7 +26,11 @@ from bridge.protocol.inbound import (
     ErrorBody,
     InboundMessage,
     InvocationResult,
+    InvocationsObserved,
     InvokeFunction,
+    LocalInvocationStats,
+    Observe,
+    ObserverAck,
     Ping,
     Pong,
     Reattach,
@@ -35,6 +39,7 @@ from bridge.protocol.inbound import (
     RegisterTrigger,
     RegisterTriggerType,
     TriggerRegistrationResult,
+    Unobserve,
     UnregisterFunction,
     UnregisterTrigger,
     UnregisterTriggerType,
@@ -42,6 +47,7 @@ from bridge.protocol.inbound import (
 )
 from bridge.protocol.outbound import (
     CallResult,
+    ObserveResult,
     PongReply,
     RegistrationRejected,
     TriggerRejected,
@@ -61,6 +67,9 @@ _Registration = (
 
 REGISTER_WORKER = "engine::workers::register"
 """The function with which a worker says who it is."""
+
+OBSERVE = "observe.v1"
+"""The feature at which an SDK says which handler makes a call; observers, its purpose, are not served."""
 
 log = structlog.get_logger("bridge.session")
 
@@ -101,11 +110,17 @@ class WorkerSession:
             Ping: self._pong,
             Pong: _ignore,
             RegisterService: _ignore,
+            Observe: self._refuse_observer,
+            Unobserve: _ignore,
+            ObserverAck: _ignore,
+            InvocationsObserved: _ignore,
+            LocalInvocationStats: _ignore,
         }
 
     def open(self) -> None:
         """Greet the worker: the first frame of every connection."""
-        self._worker.send(WorkerRegistered(self._worker.id, self._worker.reattach_token))
+        features = [OBSERVE] if self._worker.is_asked_for_its_handlers else None
+        self._worker.send(WorkerRegistered(self._worker.id, self._worker.reattach_token, features))
         self._engine.connect(self._worker)
         if REGISTER_WORKER not in self._engine.functions:
             self.settle_namespace()  # nobody can say a namespace, so there is nothing to wait for
@@ -177,7 +192,12 @@ class WorkerSession:
             metadata=message.metadata if payload.is_present(message.metadata) else payload.ABSENT,
             traceparent=message.traceparent or enclosing_trace(executing, baggage=message.baggage),
             baggage=message.baggage,
-            job=attribute(executing, baggage=message.baggage, traceparent=message.traceparent),
+            job=attribute(
+                executing,
+                invocation_id=message.caller.invocation_id if message.caller else None,
+                baggage=message.baggage,
+                traceparent=message.traceparent,
+            ),
             caller=self._worker,
         )
         if isinstance(message.action, Enqueue):
@@ -240,6 +260,8 @@ class WorkerSession:
         )
 
     def _register_function(self, message: RegisterFunction) -> None:
+        if payload.is_present(message.observe):
+            self._log.warning("observe hooks never run: no observers are served", function_id=message.id)
         try:
             provider = self._provider_of(message)
         except BridgeError as exc:
@@ -256,6 +278,10 @@ class WorkerSession:
         owner = self._engine.functions.offer(function)
         if owner is not None:
             self._refuse_function(message.id, owner_worker_id=owner.id)
+
+    def _refuse_observer(self, message: Observe) -> None:
+        reason = "This bridge serves no observers; register a trigger instead."
+        self._worker.send(ObserveResult(message.id, "error", ErrorBody("UNSUPPORTED", reason)))
 
     def _provider_of(self, message: RegisterFunction) -> Worker | BuiltinHandler:
         """Return who runs a function: the worker, or the bridge for a function behind a URL."""

@@ -46,6 +46,7 @@ class Worker:
         abort: Drops the connection without a close frame, so that every SDK reconnects (spec 01 §1.6).
         reattach_token: The secret with which the next connection of the same process replaces this one.
         connected_at_ms: Unix time.
+        user_agent: What the connection's request named as its origin; of the SDKs only Python's names one.
         executing: The calls it has been given and not answered, by invocation id.
         namespace: Where its registrations go.
         settle_namespace: Decides the namespace, once: registrations that waited for it take effect.
@@ -58,11 +59,22 @@ class Worker:
     reattach_token: str
     connected_at_ms: int
     ip_address: str | None = None
+    user_agent: str | None = None
     info: WorkerInfo = field(default_factory=WorkerInfo)
     executing: dict[str, Invocation] = field(default_factory=dict)
     namespace: str = DEFAULT_NAMESPACE
     settle_namespace: Callable[[str | None], None] = _nothing
     close: Callable[[], None] = _nothing
+
+    @property
+    def is_asked_for_its_handlers(self) -> bool:
+        """Tell whether the worker is asked to say which handler makes a call.
+
+        Only Python's SDK is: to others it would read as "observers are served", on which programs act, and
+        they are attributed without it (docs/decisions/observe-v1.md). It is asked in the first frame, when
+        nothing but its request is known.
+        """
+        return (self.user_agent or "").startswith("Python/")
 
     @property
     def understands_rejection(self) -> bool:

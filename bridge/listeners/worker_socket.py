@@ -165,6 +165,7 @@ class WorkerSocket:
             reattach_token=str(uuid.uuid4()),
             connected_at_ms=time.time_ns() // 1_000_000,
             ip_address=_ip_address(connection),
+            user_agent=_user_agent(connection),
             close=outbox.end,
         )
         try:
@@ -217,6 +218,10 @@ async def _write(connection: ServerConnection, outbox: Outbox) -> None:
             await connection.send(await outbox.get(), text=True)
     except OutboxEndedError:
         await connection.close()
+
+
+def _user_agent(connection: ServerConnection) -> str | None:
+    return connection.request.headers.get("User-Agent") if connection.request else None
 
 
 def _ip_address(connection: ServerConnection) -> str | None:

@@ -7,11 +7,16 @@ import msgspec
 from bridge.protocol.payload import ABSENT, NULL
 
 __all__ = [
+    "Caller",
     "Enqueue",
     "ErrorBody",
     "InboundMessage",
     "InvocationResult",
+    "InvocationsObserved",
     "InvokeFunction",
+    "LocalInvocationStats",
+    "Observe",
+    "ObserverAck",
     "Ping",
     "Pong",
     "Reattach",
@@ -20,6 +25,7 @@ __all__ = [
     "RegisterTrigger",
     "RegisterTriggerType",
     "TriggerRegistrationResult",
+    "Unobserve",
     "UnregisterFunction",
     "UnregisterTrigger",
     "UnregisterTriggerType",
@@ -48,6 +54,12 @@ class Enqueue(msgspec.Struct, frozen=True, tag_field="type", tag="enqueue"):
     queue: str
 
 
+class Caller(msgspec.Struct, frozen=True):
+    """The handler that makes a call, as SDKs name it to a server with `observe.v1` (spec 01 §4.7)."""
+
+    invocation_id: str | None = None
+
+
 class _Inbound(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):
     """Base of the messages: the tag is the class name in lower case."""
 
@@ -61,6 +73,7 @@ class RegisterFunction(_Inbound, frozen=True):
     response_format: msgspec.Raw = ABSENT
     metadata: msgspec.Raw = ABSENT
     invocation: msgspec.Raw = ABSENT
+    observe: msgspec.Raw = ABSENT
     namespace: str | None = None
 
 
@@ -136,6 +149,7 @@ class InvokeFunction(_Inbound, frozen=True):
     action: Void | Enqueue | None = None
     metadata: msgspec.Raw = ABSENT
     namespace: str | None = None
+    caller: Caller | None = None
 
 
 class InvocationResult(_Inbound, frozen=True):
@@ -162,6 +176,28 @@ class Pong(_Inbound, frozen=True):
     """The answer to a message-level ping; ignored."""
 
 
+class Observe(_Inbound, frozen=True):
+    """The worker wants to observe a function (spec 01 §7.3)."""
+
+    id: str
+
+
+class Unobserve(_Inbound, frozen=True):
+    """The worker no longer observes a function."""
+
+
+class ObserverAck(_Inbound, frozen=True):
+    """The owner of an observed function answers about an observer."""
+
+
+class InvocationsObserved(_Inbound, frozen=True):
+    """The worker reports observed calls."""
+
+
+class LocalInvocationStats(_Inbound, frozen=True):
+    """The worker reports calls that it kept to itself."""
+
+
 InboundMessage = (
     RegisterFunction
     | UnregisterFunction
@@ -176,4 +212,9 @@ InboundMessage = (
     | Reattach
     | Ping
     | Pong
+    | Observe
+    | Unobserve
+    | ObserverAck
+    | InvocationsObserved
+    | LocalInvocationStats
 )

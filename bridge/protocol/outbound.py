@@ -8,6 +8,7 @@ from bridge.protocol.payload import ABSENT
 __all__ = [
     "CallFunction",
     "CallResult",
+    "ObserveResult",
     "OutboundMessage",
     "PongReply",
     "RegistrationRejected",
@@ -90,6 +91,14 @@ class TriggerRejected(_Outbound, frozen=True, tag="triggerregistrationresult"):
     error: ErrorBody
 
 
+class ObserveResult(_Outbound, frozen=True, tag="observeresult"):
+    """Answer a worker that wants to observe; without an answer its SDK waits for ever (spec 01 §7.3)."""
+
+    id: str
+    state: str
+    error: ErrorBody
+
+
 class PongReply(_Outbound, frozen=True, tag="pong"):
     """Answer a message-level ping."""
 
@@ -102,5 +111,6 @@ OutboundMessage = (
     | TriggerBound
     | TriggerUnbound
     | TriggerRejected
+    | ObserveResult
     | PongReply
 )

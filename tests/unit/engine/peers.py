@@ -26,7 +26,7 @@ def uuid(number: int) -> str:
 class Peer:
     """A worker as it sees itself: it says frames, hears messages, and may be dropped."""
 
-    def __init__(self, bridge: "Bridge", number: int) -> None:
+    def __init__(self, bridge: "Bridge", number: int, user_agent: str | None = None) -> None:
         self.heard: list[dict[str, Any]] = []
         self.was_aborted = False
         self.was_closed = False
@@ -36,6 +36,7 @@ class Peer:
             abort=self._abort,
             reattach_token=f"token-{number}",
             connected_at_ms=1_780_000_000_000 + number,
+            user_agent=user_agent,
             close=self._close,
         )
         self._bridge = bridge
@@ -120,9 +121,9 @@ class Bridge:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def connect(self) -> Peer:
+    def connect(self, user_agent: str | None = None) -> Peer:
         """Connect a worker that has heard nothing yet but its greeting."""
-        return Peer(self, next(self._peers))
+        return Peer(self, next(self._peers), user_agent)
 
     def connect_greeted(self) -> Peer:
         """Connect a worker and forget its greeting."""

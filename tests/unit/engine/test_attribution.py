@@ -58,6 +58,21 @@ def test_a_call_is_attributed(running, baggage, traceparent, job):
     assert attribute(running, baggage=baggage, traceparent=traceparent) is job
 
 
+@pytest.mark.parametrize(
+    ("running", "invocation_id", "job"),
+    [
+        pytest.param(TWO, SECOND, OTHER, id="the invocation it names"),
+        pytest.param(ONE_AND_A_PLAIN_CALL, SECOND, None, id="a plain call"),
+        pytest.param(TWO, THIRD, None, id="a finished invocation"),
+        pytest.param(ONE, THIRD, None, id="a finished invocation, one running"),
+    ],
+)
+def test_what_the_worker_says_wins_over_every_trace(running, invocation_id, job):
+    found = attribute(running, invocation_id=invocation_id, baggage=OURS + FIRST, traceparent=FIRST_TRACE)
+
+    assert found is job
+
+
 def test_steps_of_one_chain_in_doubt_belong_to_the_chain_without_a_step():
     running = executing(
         (FIRST, FIRST_TRACE, Job("c1", "c1", "w1", "r1")), (SECOND, SECOND_TRACE, Job("c1", "c1", "w1", "r2"))

@@ -147,7 +147,7 @@ def test_a_missing_trigger_config_is_null():
         '"text"',
         "{}",
         '{"type":"unheardof"}',
-        '{"type":"observe","id":"o1"}',
+        '{"type":"observe"}',
         '{"type":1}',
         '{"type":"registerfunction"}',
         '{"type":"registerfunction","id":null}',
