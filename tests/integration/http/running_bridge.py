@@ -12,6 +12,7 @@ import httpx
 import msgspec
 
 from bridge.builtins.channels import Channels, ChannelTable
+from bridge.builtins.engine_functions import EngineFunctions
 from bridge.builtins.http import Http, HttpSettings
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine
@@ -63,6 +64,7 @@ async def running_bridge(settings: HttpSettings) -> AsyncIterator[Bridge]:
 
         engine = Engine(spawn=spawn, new_id=lambda: str(uuid.uuid4()))
         table = ChannelTable(new_id=engine.new_id, now_ms=lambda: time.time_ns() // 1_000_000)
+        EngineFunctions(engine, "0").register(engine)
         Channels(table, spawn).register(engine)
         http = Http(engine, table, settings)
         http.register(engine)

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from bridge.builtins.http import CorsSettings, GlobalMiddleware
 from bridge.engine.triggers import Binding
@@ -40,6 +41,18 @@ async def test_the_path_reaches_the_function_as_it_came(bridge: Bridge) -> None:
     bridge.route("echo", "/files/:name")
     response = await bridge.client.get("/files/..%2F..%2Fetc%2Fpasswd%20")
     assert response.json() == "..%2F..%2Fetc%2Fpasswd%20"
+
+
+async def test_the_query_reaches_the_function_as_text(bridge: Bridge) -> None:
+    async def echo(request: Any) -> Any:
+        return {"body": request["query_params"]}
+
+    bridge.function("echo", echo)
+    bridge.route("echo", "/search")
+    response = await bridge.client.get(
+        "/search?q=hello&limit=10", headers={"content-type": "application/json"}
+    )
+    assert response.json() == {"q": "hello", "limit": "10"}
 
 
 async def test_what_no_route_serves_is_refused(bridge: Bridge) -> None:
@@ -160,11 +173,19 @@ async def test_only_false_fails_a_condition(answer: Any, status: int, bridge: Br
     assert b"request_body" not in bytes(bridge.calls[0].data)
 
 
-async def test_a_failing_condition_is_a_500(bridge: Bridge) -> None:
+@pytest.mark.parametrize(
+    ("condition", "code"), [("nobody", "function_not_found"), ("broken", "invocation_failed")]
+)
+async def test_a_failing_condition_is_a_500(condition: str, code: str, bridge: Bridge) -> None:
+    async def fail(_: Any) -> Any:
+        raise FunctionFailedError("invocation_failed", "kaput")
+
+    bridge.function("broken", fail)
     bridge.function("f", {"body": 1})
-    bridge.route("f", "/x", condition_function_id="nobody")
+    bridge.route("f", "/x", condition_function_id=condition)
     response = await bridge.client.get("/x")
-    assert (response.status_code, response.json()["error"]["code"]) == (500, "function_not_found")
+    assert (response.status_code, response.json()["error"]["code"]) == (500, code)
+    assert "f" not in [call.function_id for call in bridge.calls]
 
 
 RESPOND = {"action": "respond", "response": {"status_code": 403, "body": {"error": "nope"}}}
@@ -284,6 +305,24 @@ async def test_an_error_inside_the_bridge_costs_one_request(
     assert (failed.status_code, failed.json()["error"]["code"]) == (500, "INTERNAL_ERROR")
     assert failed.json()["error"]["message"] == "internal server error"
     assert (await bridge.client.get("/x")).status_code == 200
+
+
+async def test_headers_and_query_are_never_logged(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    bridge.function("f", {"body": 1})
+    bridge.function("odd", "neither continue nor respond")
+    bridge.route("f", "/x", middleware_function_ids=["odd"])
+    secrets = {
+        "authorization": "Bearer s3cr3t",
+        "cookie": "s3cr3t",
+        "x-api-key": "s3cr3t",
+        "baggage": "a=s3cr3t",
+    }
+    with structlog.testing.capture_logs() as logs, monkeypatch.context() as broken:
+        await bridge.client.get("/x?token=s3cr3t", headers=secrets)
+        broken.setattr(bridge.channels, "create", lambda **_: 1 / 0)
+        await bridge.client.get("/x?token=s3cr3t", headers=secrets)
+    assert [entry["log_level"] for entry in logs if entry["log_level"] != "debug"] == ["warning", "error"]
+    assert "s3cr3t" not in str(logs)
 
 
 async def test_no_channel_is_left_behind(bridge: Bridge) -> None:

@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from email import message_from_string
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -95,6 +97,22 @@ async def test_a_handler_reads_the_raw_json_beside_the_parsed_one(bridge: Bridge
     assert response.json() == {"parsed_body": json.loads(text), "raw_body": text}
 
 
+@pytest.mark.parametrize(
+    ("content_type", "content"),
+    [("application/json", b""), ("application/json", b"{bad"), ("text/plain", b"plain"), ("text/plain", b"")],
+)
+async def test_what_is_not_json_is_read_as_it_came(
+    content_type: str, content: bytes, bridge: Bridge, worker: SdkWorker
+) -> None:
+    async def handler(request: Any, _: Any) -> Any:
+        raw = await request.request_body.read_all()
+        return {"body": {"parsed": request.body, "raw": raw.decode()}}
+
+    await worker.route("/raw", "POST", http(handler))
+    response = await bridge.client.post("/raw", content=content, headers={"content-type": content_type})
+    assert response.json() == {"parsed": None, "raw": content.decode()}
+
+
 async def test_a_handler_streams_a_response(bridge: Bridge, worker: SdkWorker) -> None:
     document = bytes(index % 256 for index in range(300 * KIB))
 
@@ -133,10 +151,26 @@ async def test_an_upload_of_any_type_is_read_from_the_channel(bridge: Bridge, wo
     document = bytes(index % 251 for index in range(3 * MIB))
     response = await bridge.client.post("/upload", content=document)
     assert response.json() == {"size": 3 * MIB, "sha": hashlib.sha256(document).hexdigest(), "body": None}
-    form = await bridge.client.post("/upload", data={"name": "x y"})
-    assert form.json()["size"] == len("name=x+y")
-    parts = await bridge.client.post("/upload", files={"file": ("a.pdf", document)}, data={"title": "t"})
-    assert parts.json()["size"] > len(document)
+
+
+async def test_forms_are_decoded_by_the_handler(bridge: Bridge, worker: SdkWorker) -> None:
+    async def handler(request: Any, _: Any) -> Any:
+        content = await request.request_body.read_all()
+        return {"body": {"type": request.headers["content-type"], "text": content.decode()}}
+
+    await worker.route("/form", "POST", http(handler))
+    form = (await bridge.client.post("/form", data={"name": "x y", "sign": "ä&="})).json()
+    assert dict(parse_qsl(form["text"])) == {"name": "x y", "sign": "ä&="}
+    upload = {"file": ("report.txt", b"content of the file")}
+    multipart = (await bridge.client.post("/form", files=upload, data={"title": "t", "note": "n"})).json()
+    message = message_from_string(f"content-type: {multipart['type']}\r\n\r\n{multipart['text']}")
+    parts = {part.get_param("name", header="content-disposition"): part for part in message.get_payload()}
+    assert {name: part.get_payload() for name, part in parts.items()} == {
+        "file": "content of the file",
+        "title": "t",
+        "note": "n",
+    }
+    assert parts["file"].get_filename() == "report.txt"
 
 
 async def test_events_arrive_while_the_handler_still_writes(bridge: Bridge, worker: SdkWorker) -> None:
@@ -280,6 +314,21 @@ async def test_routes_of_one_shape_conflict_and_the_sdk_hears_of_it(
     assert (await bridge.client.get("/s/1/2")).json() == "first"
 
 
+async def test_a_stream_written_before_its_reader_exists_is_read_whole(worker: SdkWorker) -> None:
+    async def count(data: dict) -> Any:
+        values = [record["value"] for record in json.loads(await data["reader"].read_all())]
+        return {"count": len(values), "sum": sum(values), "min": min(values), "max": max(values)}
+
+    await worker.function("count", count)
+    channel = await create_channel_async(worker.client)
+    records = [{"value": value} for value in (12, 2048, 7 * 64, 42, 17)]
+    await channel.writer.write(json.dumps(records).encode())
+    await channel.writer.close_async()
+    payload = {"reader": channel.reader_ref.model_dump()}
+    stats = await worker.client.trigger_async({"function_id": "count", "payload": payload})
+    assert stats == {"count": 5, "sum": 2567, "min": 12, "max": 2048}
+
+
 async def test_a_channel_carries_messages_and_bytes_between_workers(bridge: Bridge, connect: Any) -> None:
     producer, processor = await connect(bridge), await connect(bridge)
 
@@ -287,7 +336,10 @@ async def test_a_channel_carries_messages_and_bytes_between_workers(bridge: Brid
         reader, writer = data["reader"], data["writer"]
         messages: list[str] = []
         reader.on_message(messages.append)
-        text = await reader.read_all()
+        text = b""
+        async for chunk in reader:
+            text += chunk
+            await writer.send_message_async(json.dumps({"type": "progress", "size": len(text)}))
         await writer.send_message_async(json.dumps({"type": "complete", "words": len(text.split())}))
         await writer.write(json.dumps({"messages": messages}).encode())
         await writer.close_async()
@@ -316,6 +368,8 @@ async def test_a_channel_carries_messages_and_bytes_between_workers(bridge: Brid
     await producer.function("produce", produce)
     result = await producer.client.trigger_async({"function_id": "produce", "payload": {}})
     assert result["result"] == {"status": "done"}
-    assert json.loads(result["messages"][0])["type"] == "complete"
+    progress = [json.loads(each) for each in result["messages"]]
+    assert [each["type"] for each in progress] == ["progress"] * 8 + ["complete"]
+    assert progress[-1]["words"] == 16
     assert json.loads(result["content"]) == {"messages": ["hello"]}
     await eventually(lambda: len(bridge.channels) == 0)
