@@ -78,6 +78,8 @@ class ChannelSocket:
             return connection.respond(
                 HTTPStatus.BAD_REQUEST, "The query must have key, and dir as read or write"
             )
+        if [value.lower() for value in request.headers.get_all("Upgrade")] != ["websocket"]:
+            return connection.respond(HTTPStatus.BAD_REQUEST, "Channels are opened by WebSocket")
         if self._find(request) is None:
             return connection.respond(HTTPStatus.NOT_FOUND, "Channel not found")
         return None

@@ -7,6 +7,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from bridge.builtins.channels import Channel
+from tests.integration.http.raw_worker import raw_worker
 from tests.integration.http.running_bridge import Bridge, eventually
 
 
@@ -47,6 +48,30 @@ async def test_a_bad_query_and_an_unknown_channel_are_refused_before_the_upgrade
         404,
         b"Channel not found",
     )
+
+
+async def test_what_is_no_websocket_is_refused_before_the_channel_is_looked_up(bridge: Bridge) -> None:
+    channel = bridge.channels.create()
+    for url in (url_of(bridge, channel, "read"), f"{bridge.worker_url}/ws/channels/none?key=k&dir=read"):
+        response = await bridge.client.get(url.replace("ws://", "http://"))
+        assert response.status_code == 400
+    async with connect(url_of(bridge, channel, "read")):
+        pass
+
+
+async def test_a_channel_outlives_the_worker_that_made_it(bridge: Bridge) -> None:
+    async with raw_worker(bridge.worker_url) as worker:
+        made = await worker.call("engine::channels::create", {"buffer_size": 2048})
+    await eventually(lambda: not bridge.engine.workers)
+    (reader, writer) = (
+        f"{bridge.worker_url}/ws/channels/{made[end]['channel_id']}?key={made[end]['access_key']}"
+        f"&dir={made[end]['direction']}"
+        for end in ("reader", "writer")
+    )
+    async with connect(writer) as socket:
+        await socket.send(b"kept")
+    async with connect(reader) as socket:
+        assert await received(socket) == [b"kept"]
 
 
 async def test_messages_pass_in_order_and_the_end_follows(bridge: Bridge) -> None:

@@ -17,6 +17,7 @@ from bridge.engine.calls import Call
 from bridge.errors import FunctionFailedError
 from bridge.protocol import payload
 from bridge.protocol.inbound import RegisterFunction
+from tests.integration.http.raw_worker import RawWorker, raw_worker
 from tests.integration.http.running_bridge import Bridge, eventually
 
 OPEN = HttpFunctionsSettings(block_private_ips=False, require_https=False)
@@ -94,6 +95,11 @@ async def failure_of(functions: HttpFunctions, url: str, **invocation: Any) -> t
     with pytest.raises(FunctionFailedError) as caught:
         await call(functions, url, **invocation)
     return caught.value.failure_code, caught.value.message
+
+
+async def listed_functions(worker: RawWorker) -> set[str]:
+    listed = await worker.call("engine::functions::list")
+    return {each["function_id"] for each in listed["functions"]}
 
 
 async def test_the_payload_is_posted_and_the_reply_is_the_result(
@@ -214,3 +220,62 @@ async def test_a_worker_registers_a_function_behind_a_url(
         await asyncio.to_thread(worker.shutdown)
         worker._loop.close()  # the SDK leaves its event loop open
     await eventually(lambda: not bridge.engine.has_provider("remote::again"))
+
+
+@pytest.mark.parametrize(
+    "invocation",
+    [
+        {"url": "http://example.com/"},
+        {"url": "https://10.0.0.1/"},
+        {"url": "no url"},
+        {"url": "https://example.com/", "auth": {"type": "bearer", "token_key": "UNSET"}},
+        {"url": "https://example.com/", "method": "TRACE"},
+        "nonsense",
+    ],
+)
+async def test_a_refused_registration_leaves_no_function(
+    invocation: Any, bridge: Bridge, make_functions: MakeFunctions
+) -> None:
+    bridge.engine.http_functions = make_functions(HttpFunctionsSettings())
+    async with raw_worker(bridge.worker_url) as worker:
+        await worker.say("registerfunction", id="billing::charge", invocation=invocation)
+        await worker.settled()
+        assert (await worker.call("billing::charge"))["code"] == "function_not_found"
+
+
+async def test_each_function_reaches_its_own_url_and_is_listed_until_it_is_withdrawn(
+    bridge: Bridge, remote: Remote, make_functions: MakeFunctions
+) -> None:
+    bridge.engine.http_functions = make_functions()
+    async with raw_worker(bridge.worker_url) as worker:
+        for name in ("a", "b"):
+            url = f"http://127.0.0.1:{remote.port}/{name}"
+            await worker.say("registerfunction", id=f"remote::{name}", invocation={"url": url})
+        assert {"remote::a", "remote::b"} <= await listed_functions(worker)
+        await worker.call("remote::b", {"to": "b"})
+        await worker.call("remote::a", {"to": "a"})
+        called = [
+            (request.split()[1], remote.body(index)["to"]) for index, request in enumerate(remote.requests)
+        ]
+        assert called == [(b"/b", "b"), (b"/a", "a")]
+        await worker.say("unregisterfunction", id="remote::a")
+        assert "remote::a" not in await listed_functions(worker)
+        assert (await worker.call("remote::a"))["code"] == "function_not_found"
+        assert len(remote.requests) == 2
+
+
+async def test_a_worker_that_leaves_late_does_not_take_the_function_of_its_successor(
+    bridge: Bridge, remote: Remote, make_functions: MakeFunctions
+) -> None:
+    bridge.engine.http_functions = make_functions()
+    async with raw_worker(bridge.worker_url) as successor:
+        async with raw_worker(bridge.worker_url) as leaver:
+            for worker, path in ((leaver, "old"), (successor, "new")):
+                url = f"http://127.0.0.1:{remote.port}/{path}"
+                await worker.say("registerfunction", id="remote", invocation={"url": url})
+                await worker.settled()
+            await leaver.say("unregisterfunction", id="remote")
+            await leaver.settled()
+        await eventually(lambda: len(bridge.engine.workers) == 1)
+        await successor.call("remote")
+        assert remote.requests[0].split()[1] == b"/new"
