@@ -37,10 +37,13 @@ async def connected(url: str, *, name: str) -> AsyncIterator["BridgeClient"]:
         EngineError: There is no bridge, or the connection broke. The text names the cause.
     """
     try:
-        async with connect(url, compression=None, max_size=None, proxy=None) as socket:
+        socket = await connect(url, compression=None, max_size=None, proxy=None)
+        try:
             client = BridgeClient(socket)
             await client.introduce(name)
             yield client
+        finally:
+            await socket.close()  # an orderly end, also when the caller has failed
     except (OSError, WebSocketException) as exc:
         raise EngineError(
             f"WebSocket error: {str(exc) or type(exc).__name__} ({url}). Is a bridge running there?"

@@ -88,7 +88,6 @@ async def run_worker(checkout: Path, url: str, log_file: Path) -> AsyncIterator[
             env=os.environ | {"III_URL": url},
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
-            start_new_session=True,  # Ctrl-C reaches the demo first, which stops the worker in its turn
         )
         assert process.stdout is not None  # noqa: S101 - asked for above
         ready = asyncio.Event()

@@ -80,24 +80,32 @@ class Process:
             self._process.kill()
             self._process.wait()
 
-    def signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+    def signal_until_ended(self, number: signal.Signals) -> int:
+        """Send a signal again and again, as an impatient person does, and return the exit code."""
+        deadline_s = time.monotonic() + STOPS_WITHIN_S
+        while time.monotonic() < deadline_s and self._is_running:
+            self.send_signal(number)
+            time.sleep(POLL_S)
+        return self.wait()
 
     def wait(self) -> int:
         """Wait until it has ended, and return its exit code."""
         assert self._process is not None
         return self._process.wait(STOPS_WITHIN_S)
 
-    def wait_for_line(self, beginning: str) -> str:
-        """Wait until it has printed a line since its last start, and return that line."""
+    def wait_for_line(self, part: str) -> str:
+        """Wait until it has printed a line that contains a text since its last start; return that line."""
         deadline_s = time.monotonic() + IS_UP_WITHIN_S
         while time.monotonic() < deadline_s and self._is_running:
             for line in self.output().splitlines():
-                if line.startswith(beginning):
+                if part in line:
                     return line
             time.sleep(POLL_S)
-        raise AssertionError(f"{self._name} printed no line beginning with {beginning!r}:\n{self.output()}")
+        raise AssertionError(f"{self._name} printed no line with {part!r}:\n{self.output()}")
 
     def wait_for_port(self, port: int) -> None:
         """Wait until it accepts connections."""
@@ -155,7 +163,7 @@ class BridgeProcess(Process):
 
     def start(self) -> None:
         super().start()
-        ready = self.wait_for_line("ready ")
+        ready = self.wait_for_line("ready workers=")
         self.addresses = dict(part.split("=", maxsplit=1) for part in ready.split()[1:])
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from structlog.testing import capture_logs
 
 from bridge.cli import main
 from tests.integration.stream.running_bridge import Bridge, running_bridge
@@ -15,8 +16,10 @@ Trigger = Callable[..., Awaitable[Result]]
 
 @pytest.fixture
 async def bridge(tmp_path: Path) -> AsyncIterator[Bridge]:
-    async with running_bridge(tmp_path) as bridge:
-        yield bridge
+    # The bridge's own log lines would go where the command's output is looked for.
+    with capture_logs():
+        async with running_bridge(tmp_path) as bridge:
+            yield bridge
 
 
 @pytest.fixture
