@@ -28,6 +28,10 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
     async def start(self) -> None:
         if COMMAND is None:
             pytest.fail("redis-server is missing: run scripts/install-test-services as root")
@@ -45,7 +49,7 @@ class RedisServer:
                 await asyncio.sleep(0.005)
 
     async def kill(self) -> None:
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None and self.is_running:
             self._process.kill()
             await self._process.wait()
 
