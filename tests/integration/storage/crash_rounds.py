@@ -4,8 +4,8 @@ A bridge runs as a process of its own. Each round lets workers write to its stat
 number of acknowledged writes, starts it again and compares every entry with what its writer was told. With
 Redis, the server is killed as well in every second round or so.
 
-`python -m tests.integration.storage.crash_rounds --rounds 100` runs many rounds. Its seed repeats the choices,
-not the instants.
+`python -m tests.integration.storage.crash_rounds --rounds 100` runs many rounds. Its seed repeats the
+choices, not the instants.
 """
 
 import argparse
