@@ -31,6 +31,9 @@ log = structlog.get_logger("bridge.websocket")
 SERVICE_RESTART = 1012
 """A close code after which every SDK version reconnects (spec 01 §1.6)."""
 
+BACKLOG = 4096
+"""How many connections may wait to be accepted: after a restart every worker comes back at once."""
+
 FAIR_SHARE = 16
 """How many frames of one peer are taken before the others have their turn."""
 
@@ -100,6 +103,7 @@ class WorkerSocket:
             self._handle,
             host,
             port,
+            backlog=BACKLOG,
             process_request=self._route,
             compression=None,
             max_size=self._limits.message_bytes,
