@@ -15,6 +15,7 @@ from bridge.app import Addresses, Bridge
 from bridge.cli.errors import exit_code, report
 from bridge.config import BridgeConfig
 from bridge.errors import BridgeError
+from bridge.listeners.open_files import raise_open_file_limit
 
 __all__ = ["announce", "leave", "run_to_the_end", "serve_until", "stop_requested"]
 
@@ -83,6 +84,7 @@ async def serve_until(
     """
     for warning in config.warnings:
         log.warning(warning)
+    raise_open_file_limit()
     bridge = Bridge(config)
     running = asyncio.ensure_future(bridge.run())
     stopping = asyncio.ensure_future(requested.wait())
