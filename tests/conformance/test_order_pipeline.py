@@ -4,9 +4,9 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.support.pipeline import Pipeline, eventually, running_pipeline
 
@@ -14,22 +14,25 @@ BACKOFF_MS = 100
 ORDER = {"items": [{"sku": "mug", "quantity": 1}], "total": 42}
 PIPELINE = ["orders::validate", "orders::charge-payment", "orders::ship"]
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(180),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 
-@pytest.fixture(
+@pytest_asyncio.fixture(
     scope="module",
+    loop_scope="module",
     params=[("python", "0.25.0"), ("node", "0.22.1"), ("node", "0.11.6")],
     ids="-".join,
 )
-def sdk(request: pytest.FixtureRequest) -> tuple[str, str]:
-    sdk: tuple[str, str] = request.param
-    return sdk
-
-
-@pytest.fixture
-async def pipeline(sdk: tuple[str, str], tmp_path: Path) -> AsyncIterator[Pipeline]:
-    async with running_pipeline(tmp_path, *sdk, backoff_ms=BACKOFF_MS) as pipeline:
+async def pipeline(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Pipeline]:
+    """One pipeline for all tests on an SDK; they share no order, and no queue with dead letters."""
+    directory = tmp_path_factory.mktemp("pipeline")
+    async with running_pipeline(directory, *request.param, backoff_ms=BACKOFF_MS) as pipeline:
         yield pipeline
 
 
