@@ -12,6 +12,8 @@ run: install
 install: $(STAMP)
 
 $(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed and \
+	this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 $(or $(MAKECMDGOALS),run)")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo,dev]'
