@@ -1,0 +1,212 @@
+"""Record one history of every workflow shape: `python -m tests.replay.record VERSION`.
+
+Run it once for a release, never for a version that has been released: a history that older code recorded is
+what proves that newer code still replays it.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowHandle
+
+from tests.support.fake_sdk import Delivered, FakeSdk
+from tests.support.handlers import Failing, Gate, succeed
+from tests.support.running_bridge import (
+    RunningBridge,
+    bridge_config,
+    ended,
+    new_prefix,
+    running_bridge,
+    write_config,
+)
+from tests.support.temporal_server import temporal_server
+from tests.support.waiting import eventually
+
+HISTORIES = Path(__file__).parent / "histories"
+QUEUES = {
+    "plain": {"max_retries": 3, "backoff_ms": 10},
+    "once": {"max_retries": 1},
+    "fifo": {"type": "fifo", "message_group_field": "group", "max_retries": 3, "backoff_ms": 10},
+}
+
+Shape = Callable[[RunningBridge, FakeSdk], Awaitable[WorkflowHandle[Any, Any]]]
+
+
+async def chain_of_one_step(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    await worker.offer(a__one=succeed)
+    return bridge.chain(await worker.enqueue("a::one", {"n": 1}, "plain"))
+
+
+async def chain_with_a_retry_and_a_turn(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    async def first(call: Delivered) -> None:
+        await call.enqueue("a::second", {"group": "g"}, "fifo")
+
+    second = Failing(1)
+
+    async def then_third(call: Delivered) -> None:
+        await second(call)
+        await call.enqueue("a::third", {}, "plain")
+
+    await worker.offer(a__first=first, a__second=then_third, a__third=succeed)
+    return bridge.chain(await worker.enqueue("a::first", {}, "plain"))
+
+
+async def chain_that_waits_for_a_provider(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    handle = bridge.chain(await worker.enqueue("a::late", {}, "plain"))
+    await eventually(lambda: _has_event(handle, "ACTIVITY_TASK_FAILED"))
+    await worker.offer(a__late=succeed)
+    return handle
+
+
+async def chain_that_loses_a_step(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    await worker.offer(a__lost=Failing())
+    return bridge.chain(await worker.enqueue("a::lost", {}, "plain"))
+
+
+async def lane_with_messages(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    gate = Gate()
+    await worker.offer(a__one=gate)
+    for n in range(3):
+        await worker.enqueue("a::one", {"group": "g", "n": n}, "fifo")
+    gate.open()
+    return bridge.lane("fifo", "g")
+
+
+async def lane_with_a_failing_message(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    await worker.offer(a__one=Failing(1))
+    await worker.enqueue("a::one", {"group": "g"}, "fifo")
+    return bridge.lane("fifo", "g")
+
+
+async def lane_with_a_turn(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    async def first(call: Delivered) -> None:
+        await call.enqueue("a::second", {"group": "g"}, "fifo")
+
+    await worker.offer(a__first=first, a__second=succeed)
+    await ended(bridge.chain(await worker.enqueue("a::first", {}, "plain")))
+    return bridge.lane("fifo", "g")
+
+
+async def lane_whose_message_began_a_chain(
+    bridge: RunningBridge, worker: FakeSdk
+) -> WorkflowHandle[Any, Any]:
+    async def first(call: Delivered) -> None:
+        await call.enqueue("a::second", {}, "plain")
+
+    await worker.offer(a__first=first, a__second=succeed)
+    await worker.enqueue("a::first", {"group": "g"}, "fifo")
+    return bridge.lane("fifo", "g")
+
+
+async def chain_that_a_lane_began(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    async def first(call: Delivered) -> None:
+        await call.enqueue("a::second", {}, "plain")
+
+    await worker.offer(a__first=first, a__second=succeed)
+    receipt = await worker.enqueue("a::first", {"group": "g"}, "fifo")
+    await ended(bridge.lane("fifo", "g"))
+    return bridge.chain(receipt)
+
+
+async def dead_letter_redriven(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    await worker.offer(a__once=Failing(1))
+    receipt = await worker.enqueue("a::once", {}, "once")
+    await bridge.dead_letters("once")
+    await worker.trigger("iii::queue::redrive", {"queue": "once"})
+    return bridge.dead_letter("once", receipt)
+
+
+async def dead_letter_discarded(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    await worker.offer(a__once=Failing())
+    receipt = await worker.enqueue("a::once", {}, "once")
+    await bridge.dead_letters("once")
+    await worker.trigger("iii::queue::discard_message", {"queue": "once", "message_id": receipt})
+    return bridge.dead_letter("once", receipt)
+
+
+async def cron_fire(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    await worker.offer(a__tick=succeed)
+    config = {"expression": "0 0 0 1 1 *"}
+    await worker.send(
+        {
+            "type": "registertrigger",
+            "id": "t-1",
+            "trigger_type": "cron",
+            "function_id": "a::tick",
+            "config": config,
+        }
+    )
+
+    async def schedule_id() -> str | None:
+        async for schedule in await bridge.client.list_schedules():
+            if schedule.id.startswith(f"{bridge.prefix}."):
+                return schedule.id
+        return None
+
+    await bridge.client.get_schedule_handle(await eventually(schedule_id)).trigger()
+
+    async def workflow_id() -> str | None:
+        query = f"WorkflowType = 'iii.cron_fire' AND WorkflowId STARTS_WITH '{bridge.prefix}.'"
+        async for execution in bridge.client.list_workflows(query):
+            return execution.id
+        return None
+
+    return bridge.client.get_workflow_handle(await eventually(workflow_id))
+
+
+SHAPES: list[Shape] = [
+    chain_of_one_step,
+    chain_with_a_retry_and_a_turn,
+    chain_that_waits_for_a_provider,
+    chain_that_loses_a_step,
+    chain_that_a_lane_began,
+    lane_with_messages,
+    lane_with_a_failing_message,
+    lane_with_a_turn,
+    lane_whose_message_began_a_chain,
+    dead_letter_redriven,
+    dead_letter_discarded,
+    cron_fire,
+]
+
+
+async def record(version: str) -> None:
+    """Record every shape into a folder named after the version."""
+    folder = HISTORIES / version
+    folder.mkdir(parents=True, exist_ok=True)
+    async with temporal_server() as address:
+        for shape in SHAPES:
+            async with _bridge(address) as bridge:
+                handle = await shape(bridge, await bridge.connect())
+                description = await ended(handle)
+                # The first run, should the workflow have continued as new.
+                first = bridge.client.get_workflow_handle(description.id, run_id=description.run_id)
+                history = await first.fetch_history()
+                (folder / f"{shape.__name__}.json").write_text(history.to_json() + "\n")
+                sys.stdout.write(f"{shape.__name__}: {len(history.events)} events\n")
+
+
+@asynccontextmanager
+async def _bridge(address: str) -> AsyncIterator[RunningBridge]:
+    with tempfile.TemporaryDirectory() as directory:
+        prefix = new_prefix()
+        config = bridge_config(address, prefix, QUEUES)
+        config["workers"].append({"name": "iii-cron"})
+        path = write_config(Path(directory), config)
+        async with running_bridge(path, await Client.connect(address), prefix) as bridge:
+            yield bridge
+
+
+async def _has_event(handle: WorkflowHandle[Any, Any], kind: str) -> bool:
+    history = await handle.fetch_history()
+    return any(EventType.Name(event.event_type).endswith(kind) for event in history.events)
+
+
+if __name__ == "__main__":
+    asyncio.run(record(sys.argv[1]))
