@@ -29,6 +29,9 @@ _STRING_MAP = {"type": "object", "additionalProperties": {"type": "string"}}
 class Http:
     """Serves HTTP requests with functions.
 
+    A client that leaves ends its request, not the function: that one goes on, and what it returns is
+    dropped. If it streams, its next write fails, as it does in iii (spec 04 §3.1).
+
     Args:
         engine: Runs the functions.
         channels: Makes the channels for streamed bodies.

@@ -142,6 +142,27 @@ async def test_a_client_that_leaves_frees_its_request(bridge: Bridge) -> None:
     released.set()
 
 
+async def test_a_function_goes_on_when_its_client_leaves(bridge: Bridge) -> None:
+    started, released, finished = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work(_: Any) -> Any:
+        started.set()
+        await released.wait()
+        finished.set()
+        return {"body": "nobody reads this"}
+
+    bridge.function("f", work)
+    bridge.route("f", "/x")
+    _, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
+    writer.write(b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n")
+    await started.wait()
+    writer.close()
+    await eventually(lambda: not bridge.http._server._state.tasks)
+    released.set()
+    async with asyncio.timeout(10):
+        await finished.wait()
+
+
 async def _failure(request: Any) -> Exception | None:
     try:
         await request
