@@ -111,6 +111,8 @@ class RedisBroker:
                 await self._listen()
             except* (RedisError, OSError) as lost:
                 log.warning("subscriptions lost, connecting again", reason=str(lost.exceptions[0]))
+            except* Exception:  # the edge of this link: whatever a message brought about, others go on
+                log.exception("subscriptions failed, connecting again")
             self._is_settled.clear()
             self._may_have_missed = True
             await asyncio.sleep(_RECONNECT_AFTER_S[min(self._attempts, len(_RECONNECT_AFTER_S) - 1)])

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, Protocol, Self, TypeAlias
 
 from redis.asyncio.connection import ConnectionPool, parse_url
@@ -54,10 +55,10 @@ class RedisConnection(Protocol):
         """Send one command."""
 
     async def send_packed_command(self, command: Iterable[bytes]) -> None:
-        """Send what `pack_commands` returned."""
+        """Send what `pack_command` returned, for any number of commands."""
 
-    def pack_commands(self, commands: Iterable[Iterable[Word]]) -> list[bytes]:
-        """Return commands as the bytes that go over the wire."""
+    def pack_command(self, *words: Word) -> list[bytes]:
+        """Return a command as the bytes that go over the wire."""
 
 
 def open_connection(url: str, *, answer_timeout_s: float | None) -> RedisConnection:
@@ -86,7 +87,7 @@ def _server_address(url: str) -> str:
     return parts.get("path") or f"{parts.get('host', 'localhost')}:{parts.get('port', 6379)}"
 
 
-def _unusable(address: str, cause: Exception) -> StorageError:
+def _unusable(address: str, cause: BaseException) -> StorageError:
     return StorageError(
         f"Redis at {address} cannot be used: {cause}. Check that it runs and is reachable; "
         "the bridge connects again with the next call"
@@ -95,7 +96,7 @@ def _unusable(address: str, cause: Exception) -> StorageError:
 
 @dataclass(frozen=True, slots=True)
 class _Command:
-    words: Sequence[Word]
+    packed: Sequence[bytes]
     answer: asyncio.Future[Any]
 
     def succeed(self, reply: Any) -> None:
@@ -149,7 +150,8 @@ class RedisLink:
         async with self._room:
             if self._is_closing:
                 raise StorageError("the store is closed; the bridge is shutting down")
-            command = _Command(words, asyncio.get_running_loop().create_future())
+            packed = self._connection.pack_command(*words)
+            command = _Command(packed, asyncio.get_running_loop().create_future())
             self._waiting.append(command)
             self._is_wanted.set()
             return await command.answer
@@ -169,20 +171,25 @@ class RedisLink:
                 if batch:
                     await self._exchange(batch)
         finally:
+            self._is_closing = True
             await self._connection.disconnect(nowait=True)
 
     async def _exchange(self, batch: Sequence[_Command]) -> None:
         try:
             await self._connect_if_lost()
-            await self._connection.send_packed_command(
-                self._connection.pack_commands(command.words for command in batch)
-            )
+            await self._connection.send_packed_command(chain.from_iterable(each.packed for each in batch))
             for command in batch:
                 await self._receive(command)
         except (RedisError, OSError) as exc:
             await self._connection.disconnect(nowait=True)
-            for command in batch:
-                command.fail(_unusable(self._address, exc))
+            self._fail(batch, exc)
+        except BaseException as exc:
+            self._fail([*batch, *self._waiting], exc)  # nobody waits for what will never come
+            raise
+
+    def _fail(self, commands: Iterable[_Command], cause: BaseException) -> None:
+        for command in commands:
+            command.fail(_unusable(self._address, cause))
 
     async def _connect_if_lost(self) -> None:
         # Nothing is owed to us here: what can be read is the end of the connection.

@@ -221,3 +221,21 @@ async def test_while_the_server_is_away_publishing_fails(
         await broker.publish("orders", b"1")
     with pytest.raises(StorageError, match="Redis"):
         await broker.publish("orders", b"1")
+
+
+async def test_a_subscriber_with_a_bug_does_not_end_the_subscriptions(
+    shared_server: RedisServer, opened: list[RedisBroker]
+) -> None:
+    broker = await RedisBroker.open(shared_server.url)
+    opened.append(broker)
+    inbox = Inbox()
+
+    def fail(_: bytes) -> None:
+        raise ZeroDivisionError
+
+    broker.subscribe("broken", Subscriber(fail))
+    broker.subscribe("orders", inbox.subscriber)
+    await broker.publish("broken", b"1")
+    await inbox.has_resumed.wait()
+    await broker.publish("orders", b"2")
+    assert await inbox.until(b"2") == [b"2"]

@@ -228,3 +228,9 @@ async def test_a_server_that_is_not_there_is_named_without_its_password(server: 
         await RedisStore.open(f"redis://me:secret@127.0.0.1:{server.port}/3", prefix="iii")
     assert f"127.0.0.1:{server.port}" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+async def test_a_name_that_no_text_can_carry_fails_alone(store: RedisStore) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        await store.set("\ud800", "a", b"1")
+    assert await store.set("orders", "a", b"1") == Written(None, b"1", 1)

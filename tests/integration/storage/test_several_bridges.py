@@ -243,3 +243,21 @@ async def test_bridges_outlive_a_restart_of_redis_and_their_clients_miss_nothing
         async with stream_client(there) as client:
             await here.write(2)
             assert (await next_frame(client))["event"] == {"type": "create", "data": {"id": 2}}
+
+
+async def test_a_bridge_offers_the_functions_of_state_streams_and_pubsub_and_no_others(
+    sites: tuple[Site, Site],
+) -> None:
+    listed = await sites[0].call("engine::functions::list", include_internal=True)
+    owned = {
+        row["function_id"] for row in listed["functions"] if not row["function_id"].startswith("engine::")
+    }
+    assert {name for name in owned if name.partition("::")[0] in ("state", "stream", "publish")} == {
+        "publish",
+        *(f"state::{name}" for name in ("set", "get", "delete", "update", "list", "list_groups")),
+        *(
+            f"stream::{name}"
+            for name in ("set", "get", "delete", "update", "list", "list_groups", "list_all", "send")
+        ),
+    }
+    assert not [name for name in owned if name.startswith("iii-")]
