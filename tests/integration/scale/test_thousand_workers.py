@@ -45,6 +45,7 @@ async def everyone_gone(live: LiveBridge) -> None:
         await live.departure_of(worker_id)
 
 
+@pytest.mark.timeout(240)  # it takes 8 s alone, and much longer beside other work
 async def test_a_thousand_workers_arrive_are_found_and_come_back_after_a_restart():
     async with asyncio.TaskGroup() as tasks:
         async with live_bridge() as first:
