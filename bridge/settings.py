@@ -72,6 +72,7 @@ def http_settings(block: HttpBlock) -> HttpSettings:
         body_limit_bytes=block.body_limit_bytes,
         head_limit_bytes=block.head_limit_bytes,
         head_timeout_ms=block.head_timeout_ms,
+        write_timeout_ms=block.write_timeout_ms,
         keep_alive_timeout_s=block.keep_alive_timeout_s,
         max_connections=block.max_connections,
         channel_bytes=block.channel_bytes,

@@ -6,9 +6,17 @@ from typing import Literal
 
 import structlog
 
-__all__ = ["LogFormat", "configure_logs"]
+__all__ = ["LogFormat", "configure_logs", "set_log_level"]
 
 LogFormat = Literal["json", "pretty"]
+
+_LEVELS = {
+    "trace": logging.DEBUG,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+}
 
 
 def configure_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
@@ -29,7 +37,10 @@ def configure_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
         shared.append(structlog.processors.format_exc_info)
         renderer = structlog.processors.JSONRenderer()
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # Plain tracebacks: a pretty one prints local variables, among them headers and payloads.
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -54,3 +65,9 @@ def configure_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
     logging.getLogger("websockets").setLevel(logging.ERROR)
     # The SDK logs every failed attempt with a traceback; we log what a reader needs of it ourselves.
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
+
+
+def set_log_level(name: str) -> None:
+    """Change what is not worth a line of our own; a name that is no level changes nothing."""
+    if level := _LEVELS.get(name.lower()):
+        logging.getLogger("bridge").setLevel(level)

@@ -52,6 +52,7 @@ class HttpBlock(Block):
         body_limit_bytes: Ours. The largest JSON body; other bodies are streamed and have no limit.
         head_limit_bytes: Ours. The largest request line with all headers.
         head_timeout_ms: Ours. How long a connection may take to send them.
+        write_timeout_ms: Ours. How long a client may read nothing while bytes wait for it.
         keep_alive_timeout_s: Ours. How long an idle connection is kept.
         max_connections: Ours. How many connections may be open; more are answered with 503.
         channel_bytes: Ours. How much of a streamed body, each way, may wait for a slow peer.
@@ -69,6 +70,7 @@ class HttpBlock(Block):
     body_limit_bytes: Annotated[int, Field(ge=1024, le=64 * _MEBIBYTE)] = 16 * _MEBIBYTE
     head_limit_bytes: Annotated[int, Field(ge=1024, le=_MEBIBYTE)] = 64 * 1024
     head_timeout_ms: PositiveMilliseconds = 10_000
+    write_timeout_ms: PositiveMilliseconds = 60_000
     keep_alive_timeout_s: Annotated[int, Field(ge=1, le=3600)] = 75
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     channel_bytes: Annotated[int, Field(ge=64 * 1024, le=64 * _MEBIBYTE)] = _MEBIBYTE
