@@ -11,7 +11,7 @@ import structlog
 from temporalio import activity
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.heartbeat import heartbeating
 from workflows.contract import DELIVERY_POSTPONED, Attempt, Delivery, FailureDetails
@@ -27,6 +27,8 @@ _LONGEST_STACK = 6000
 _LONGEST_LISTED_ERROR = 500
 _LISTED_ATTEMPTS = 20
 _MOST_RESULT_BYTES = 1024 * 1024
+_LOGGED_HERE = ApplicationErrorCategory.BENIGN
+"""Keeps the SDK from logging a traceback of ours for every error of a user's handler."""
 
 
 class DeliveryFailedError(Exception):
@@ -104,9 +106,9 @@ class Deliveries:
             async with heartbeating([earlier]):
                 result = await self._answer_in_time(context, args[1].payload.data)
         except DeliveryPostponedError as exc:
-            raise _postponed(exc, context, earlier) from exc
+            raise _postponed(exc, context, earlier) from None
         except DeliveryFailedError as exc:
-            raise _failed(exc, context, earlier) from exc
+            raise _failed(exc, context, earlier) from None
         if len(result) > _MOST_RESULT_BYTES:
             log.warning(
                 "result not kept: it is too large for Temporal",
@@ -126,8 +128,11 @@ class Deliveries:
             raise DeliveryFailedError("TIMEOUT", f"No answer within {timeout_ms} ms") from exc
         except asyncio.CancelledError as exc:
             details = activity.cancellation_details()
-            if details is None or not details.worker_shutdown:
+            if details is None or details.cancel_requested:
                 raise
+            if not details.worker_shutdown:
+                # The server has given the attempt up, or its workflow was terminated: nobody listens.
+                raise ApplicationError("given up by the server", category=_LOGGED_HERE) from exc
             # The bridge stops and has waited for long enough: the handler is not to blame.
             raise DeliveryPostponedError(
                 "The bridge stopped before the handler answered; the message goes on elsewhere",
@@ -153,7 +158,9 @@ def _postponed(
         attempts=tuple(earlier),
         waits_for_provider=exc.waits_for_provider,
     )
-    return ApplicationError(str(exc), details, type=DELIVERY_POSTPONED, non_retryable=True)
+    return ApplicationError(
+        str(exc), details, type=DELIVERY_POSTPONED, non_retryable=True, category=_LOGGED_HERE
+    )
 
 
 def _failed(exc: DeliveryFailedError, context: DeliveryContext, earlier: list[Attempt]) -> ApplicationError:
@@ -168,4 +175,19 @@ def _failed(exc: DeliveryFailedError, context: DeliveryContext, earlier: list[At
     delay: timedelta | None = None
     if rules.backoff_type == "linear":
         delay = timedelta(milliseconds=rules.backoff_after_ms(context.attempt))
-    return ApplicationError(exc.message[:_LONGEST_ERROR], details, type=code, next_retry_delay=delay)
+    log.warning(
+        "attempt failed",
+        function_id=context.delivery.message.function_id,
+        receipt=context.delivery.message.receipt,
+        attempt=context.attempt,
+        max_attempts=rules.attempts,
+        code=code,
+        error=attempt.error,
+    )
+    return ApplicationError(
+        exc.message[:_LONGEST_ERROR],
+        details,
+        type=code,
+        next_retry_delay=delay,
+        category=_LOGGED_HERE,
+    )

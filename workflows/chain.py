@@ -68,7 +68,10 @@ class Chain:
         self._courier = Courier(start.tenancy)
         self._steps: dict[str, _Step] = {}
         self._not_begun: deque[_Step] = deque()
-        self._running = 0
+        # Not a TaskGroup, which awaits while it is closed: Temporal closes what a stopping worker remembers.
+        # Not a set, whose order differs in a replay.
+        self._running: dict[asyncio.Task[None], None] = {}
+        self._failure: BaseException | None = None
         self._turns = set(start.turns)
         self._known: dict[str, int] = {}
         self._lost = dict(start.lost)
@@ -88,10 +91,16 @@ class Chain:
         Raises:
             ApplicationError: A step was lost; its message is among the dead letters.
         """
-        async with asyncio.TaskGroup() as running:
+        try:
             while not self._is_over() and not self._is_leaving():
-                self._begin_steps(running)
+                self._begin_steps()
                 await self._something_happens()
+            await self._running_steps_end()
+        except asyncio.CancelledError:
+            for task in self._running:
+                task.cancel()
+            await self._running_steps_end()
+            raise
         if not self._is_over():
             await self._continue_as_new()
         if self._lost:
@@ -151,24 +160,40 @@ class Chain:
         return courier.is_leaving
 
     def _can_begin(self) -> bool:
-        return bool(self._not_begun) and self._running < _MOST_STEPS_AT_ONCE
+        return bool(self._not_begun) and len(self._running) < _MOST_STEPS_AT_ONCE
 
-    def _begin_steps(self, running: asyncio.TaskGroup) -> None:
+    def _begin_steps(self) -> None:
         while self._can_begin():
-            self._running += 1
             step = self._not_begun.popleft()
-            running.create_task(self._run_step(step), name=step.message.receipt)
+            task = asyncio.create_task(self._run_step(step), name=step.message.receipt)
+            self._running[task] = None
+            task.add_done_callback(self._step_has_run)
+
+    def _step_has_run(self, task: asyncio.Task[None]) -> None:
+        self._running.pop(task)
+        if not task.cancelled():
+            self._failure = self._failure or task.exception()
+
+    async def _running_steps_end(self) -> None:
+        await workflow.wait_condition(lambda: not self._running or self._failure is not None)
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        """Fail the workflow task because of a bug: it is tried again with the next version of this code."""
+        if self._failure is not None:
+            raise self._failure
 
     async def _something_happens(self) -> None:
         """Wait for a step to arrive, or for the last one to end."""
 
         def has_happened() -> bool:
-            return self._can_begin() or self._is_over() or self._is_leaving()
+            return self._can_begin() or self._is_over() or self._is_leaving() or self._failure is not None
 
         if self._lane_step is None or self._steps:
             await workflow.wait_condition(has_happened)
         elif not await wait_until(has_happened, timedelta(milliseconds=self._tenancy.pace.lane_check_ms)):
             await self._check_lane(self._lane_step)
+        self._raise_failure()
 
     async def _check_lane(self, receipt: str) -> None:
         """Notice a lane that was terminated, or that ended the step before this chain could hear of it."""
@@ -186,8 +211,6 @@ class Chain:
             raise
         else:
             await self._end(message)
-        finally:
-            self._running -= 1
 
     async def _deliver(self, step: _Step) -> None:
         message = step.message

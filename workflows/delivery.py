@@ -114,27 +114,17 @@ class Courier:
                 _lose(progress, message.function_id, limit_ms)
             wait_ms = min(wait_ms, limit_ms - waited_ms)
         self._show_waiting(message.function_id, 1)
-        try:
-            await self._pause(progress, wait_ms, until_offered=message.function_id, offers_seen=offers_seen)
-        finally:
-            self._show_waiting(message.function_id, -1)
+        await wait_until(
+            lambda: self.is_leaving or self._offers[message.function_id] > offers_seen,
+            timedelta(milliseconds=wait_ms),
+        )
+        self._show_waiting(message.function_id, -1)
         return progress
 
     async def _wait_for_backoff(self, progress: Progress) -> None:
-        while (wait_ms := progress.not_before_ms - now_ms()) > 0:
-            await self._pause(progress, wait_ms)
-        if self.is_leaving:
-            raise DeliveryInterruptedError(progress)
-
-    async def _pause(
-        self, progress: Progress, wait_ms: int, *, until_offered: str | None = None, offers_seen: int = 0
-    ) -> None:
-        def is_over() -> bool:
-            return self.is_leaving or (
-                until_offered is not None and self._offers[until_offered] > offers_seen
-            )
-
-        await wait_until(is_over, timedelta(milliseconds=wait_ms))
+        wait_ms = progress.not_before_ms - now_ms()
+        if wait_ms > 0:
+            await wait_until(lambda: self.is_leaving, timedelta(milliseconds=wait_ms))
         if self.is_leaving:
             raise DeliveryInterruptedError(progress)
 

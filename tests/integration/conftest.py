@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
+from bridge.settings import temporal_settings
 from tests.support.running_bridge import (
     RunningBridge,
     StartBridge,
@@ -18,6 +20,7 @@ from tests.support.running_bridge import (
     write_config,
 )
 from tests.support.temporal_server import temporal_server
+from workflows.contract import Pace
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,13 +53,29 @@ def prefix() -> str:
 
 
 @pytest.fixture
+def pace() -> Pace:
+    """How patient the workflows of this test are; modules override it."""
+    return Pace()
+
+
+@pytest.fixture
 async def start_bridge(
-    temporal: Client, temporal_address: str, prefix: str, tmp_path: Path
+    temporal: Client,
+    temporal_address: str,
+    prefix: str,
+    pace: Pace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[StartBridge]:
     """Start bridges of one tenancy; they stop when the test ends, the newest first."""
     async with AsyncExitStack() as exits:
 
-        async def start(queues: dict[str, Any] | None = None, **settings: Any) -> RunningBridge:
+        async def start(
+            queues: dict[str, Any] | None = None, *, pace: Pace = pace, **settings: Any
+        ) -> RunningBridge:
+            monkeypatch.setattr(
+                "bridge.app.temporal_settings", lambda block: replace(temporal_settings(block), pace=pace)
+            )
             path = write_config(tmp_path, bridge_config(temporal_address, prefix, queues or {}, **settings))
             return await exits.enter_async_context(running_bridge(path, temporal, prefix))
 

@@ -62,6 +62,7 @@ class FakeSdk:
     delivered: list[Delivered] = field(default_factory=list)
     running: set[asyncio.Task[None]] = field(default_factory=set)
     pong: asyncio.Event = field(default_factory=asyncio.Event)
+    drop_answers_to: set[str] = field(default_factory=set)
 
     async def offer(self, **handlers: Handler) -> None:
         """Register functions by keyword; `__` in a name is `::`."""
@@ -179,8 +180,9 @@ class FakeSdk:
                 "message": str(exc),
                 "stacktrace": f"Traceback: {exc!r}",
             }
-        with suppress(ConnectionClosed):
-            await self.send(reply)
+        if call.invocation_id not in self.drop_answers_to:
+            with suppress(ConnectionClosed):
+                await self.send(reply)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from bridge.app import Addresses, Bridge
 from bridge.config import load_config
 from tests.support.fake_sdk import FakeSdk, connected
 from tests.support.waiting import eventually
-from workflows.contract import Tenancy
+from workflows.contract import Activity, Tenancy
 from workflows.names import chain_id, dead_letter_id, lane_id
 
 READY_TIMEOUT_S = 20
@@ -102,6 +102,10 @@ class RunningBridge:
 
         return await eventually(listed)
 
+    async def eventually_handled(self, calls: Sequence[Any], count: int) -> None:
+        """Return as soon as handlers have noted so many calls."""
+        await eventually(lambda: len(calls) >= count)
+
     async def has_no_dead_letters(self, queue: str) -> None:
         """Return as soon as visibility shows no dead letter of a queue."""
 
@@ -133,13 +137,14 @@ async def events(handle: WorkflowHandle[Any, Any]) -> list[HistoryEvent]:
     return list((await handle.fetch_history()).events)
 
 
-def scheduled_activities(history: list[HistoryEvent]) -> list[str]:
-    """Return the activity types of a history, in order."""
-    return [
+def deliveries(history: list[HistoryEvent]) -> list[str]:
+    """Return the functions that a history delivered to, in order: its activities but for our own."""
+    names = [
         event.activity_task_scheduled_event_attributes.activity_type.name
         for event in history
         if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
     ]
+    return [name for name in names if name not in set(Activity)]
 
 
 async def ended(handle: WorkflowHandle[Any, Any], timeout_s: float = 15) -> WorkflowExecutionDescription:

@@ -132,8 +132,9 @@ class QueueFunctions:
 
     async def _redrive(self, call: Call) -> msgspec.Raw:
         queue = decode_input(call, _name_decoder)
+        name = _queue_of(queue)
         try:
-            redriven = await self._dead_letters.redrive(_queue_of(queue))
+            redriven = await self._dead_letters.redrive(name)
         except BridgeError as exc:
             raise FunctionFailedError(
                 "redrive_failed", f"Queue '{queue.given}' was not redriven: {exc}"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.fake_sdk import Delivered
-from tests.support.running_bridge import RunningBridge, ended, events, scheduled_activities
+from tests.support.running_bridge import RunningBridge, deliveries, ended, events
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +42,7 @@ async def test_a_chain_is_one_workflow_with_its_steps_in_order(bridge: RunningBr
     chain = bridge.chain(receipt)
     assert (await ended(chain)).workflow_type == "orders::validate"
     assert await chain.result() == "3 steps completed"
-    assert scheduled_activities(await events(chain)) == [
+    assert deliveries(await events(chain)) == [
         "orders::validate",
         "payments::charge",
         "orders::ship",
