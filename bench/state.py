@@ -31,7 +31,8 @@ from bridge.storage import KeyValueStore, LocalBroker, MemoryStore, RedisBroker,
 __all__ = ["run"]
 
 CALLERS = (1, 64)
-DURATION_S = 1.0
+DURATION_S = 0.5
+REPEATS = 3
 KEYS = 1000
 VALUE = {"order_id": "o-17", "status": "paid", "items": [{"sku": "mug", "quantity": 1}], "total": 42}
 TEXT = json.dumps(VALUE).encode()
@@ -59,7 +60,7 @@ async def run() -> None:
         directory = Path(name)
         async with _redis_server(directory) as url:
             heads = [f"{what}, {callers} at once" for callers in CALLERS for what in ("set", "get")]
-            print(f"{'per second':<28}" + "".join(f"{head:>18}" for head in heads))
+            print(f"{f'per second, best of {REPEATS}':<28}" + "".join(f"{head:>18}" for head in heads))
             await _measure_bare_sqlite(directory / "bare.sqlite3")
             await _measure_state("state in SQLite", await SqliteStore.open(directory / "state.sqlite3"))
             await _measure_bare_redis(url)
@@ -72,12 +73,17 @@ async def _measure(contender: Contender) -> None:
     cells = []
     for callers in CALLERS:
         for operate in (contender.set, contender.get):
-            done, began_s = 0, time.perf_counter()
-            while time.perf_counter() - began_s < DURATION_S:
-                await operate([keys[(done + offset) % KEYS] for offset in range(callers)])
-                done += callers
-            cells.append(f"{done / (time.perf_counter() - began_s):>18,.0f}")
+            rates = [await _rate(operate, keys, callers) for _ in range(REPEATS)]
+            cells.append(f"{max(rates):>18,.0f}")
     print(f"{contender.name:<28}" + "".join(cells))
+
+
+async def _rate(operate: Batch, keys: list[str], callers: int) -> float:
+    done, began_s = 0, time.perf_counter()
+    while time.perf_counter() - began_s < DURATION_S:
+        await operate([keys[(done + offset) % KEYS] for offset in range(callers)])
+        done += callers
+    return done / (time.perf_counter() - began_s)
 
 
 async def _measure_bare_sqlite(path: Path) -> None:

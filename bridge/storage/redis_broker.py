@@ -1,7 +1,6 @@
 """The broker over Redis channels, for several bridges."""
 
 import asyncio
-import contextlib
 from typing import Final, Self
 
 import msgspec
@@ -98,8 +97,7 @@ class RedisBroker:
         """Stop handing over messages and disconnect."""
         self._is_closed = True
         self._listening.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._listening
+        await asyncio.wait((self._listening,))
         await self._link.close()
 
     def _channel(self, topic: str) -> bytes:
