@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -17,61 +19,86 @@ from bridge.config import load_config
 from tests.integration.stream.browser import Browser, Page, running_browser
 from tests.support.waiting import eventually
 
+STATUS = "document.querySelector('#status')?.textContent"
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
-def configuration(directory: Path) -> dict[str, Any]:
+def configuration(directory: Path, ports: list[int]) -> dict[str, Any]:
     def on_disk(name: str) -> dict[str, Any]:
-        return {
-            "name": "kv",
-            "config": {"store_method": "file_based", "file_path": str(directory / name)},
-        }
+        return {"name": "kv", "config": {"store_method": "file_based", "file_path": str(directory / name)}}
 
+    workers, http, stream = ports
     return {
         "workers": [
             {"name": "iii-temporal", "config": {"address": "127.0.0.1:1", "admin": {"port": 0}}},
-            {"name": "iii-worker-manager", "config": {"port": 0}},
-            {"name": "iii-http", "config": {"port": 0}},
+            {"name": "iii-worker-manager", "config": {"port": workers}},
+            {"name": "iii-http", "config": {"port": http}},
             {"name": "iii-state", "config": {"adapter": on_disk("state")}},
-            {"name": "iii-stream", "config": {"port": 0, "adapter": on_disk("stream")}},
+            {"name": "iii-stream", "config": {"port": stream, "adapter": on_disk("stream")}},
         ]
     }
 
 
+def free_ports(count: int) -> list[int]:
+    """Return ports that a bridge can listen on, and listen on again when it is restarted."""
+    with ExitStack() as listeners:
+        sockets = [listeners.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+class Example:
+    """An example's worker and the bridge it works for.
+
+    Attributes:
+        url: Where the page is.
+    """
+
+    def __init__(self, directory: Path, page: str) -> None:
+        self._ports = free_ports(3)
+        self._config_path = directory / "iii-config.yaml"
+        self._config_path.write_text(json.dumps(configuration(directory, self._ports)))  # JSON is YAML
+        self.url = f"http://127.0.0.1:{self._ports[1]}{page}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        workers, _, stream = (f"ws://127.0.0.1:{port}" for port in self._ports)
+        return {"III_URL": workers, "STREAM_URL": stream, "OTEL_ENABLED": "false"}
+
+    async def start_bridge(self) -> None:
+        self._bridge = Bridge(load_config(self._config_path, environ={}))
+        self._serving = asyncio.create_task(self._bridge.run(), name="bridge")
+        await self._bridge.listening
+
+    async def stop_bridge(self) -> None:
+        self._bridge.stop()
+        await self._serving
+
+    async def until_served(self) -> None:
+        async with httpx.AsyncClient() as client:
+
+            async def is_served() -> bool:
+                return (await client.get(self.url)).status_code == HTTPStatus.OK
+
+            await eventually(is_served, timeout_s=20)
+
+
 @asynccontextmanager
-async def running_example(name: str, directory: Path, page: str) -> AsyncIterator[str]:
-    """Run an example and return the URL of its page, once that is served."""
-    config_path = directory / "iii-config.yaml"
-    config_path.write_text(json.dumps(configuration(directory)))  # JSON is YAML
-    bridge = Bridge(load_config(config_path, environ={}))
-    serving = asyncio.create_task(bridge.run(), name="bridge")
+async def running_example(name: str, directory: Path, page: str) -> AsyncIterator[Example]:
+    """Run an example until its page is served."""
+    example = Example(directory, page)
+    await example.start_bridge()
     try:
-        addresses = await bridge.listening
         worker = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(EXAMPLES / name / "worker.py"),
-            env=os.environ
-            | {
-                "III_URL": addresses.workers[0],
-                "STREAM_URL": str(addresses.stream),
-                "OTEL_ENABLED": "false",
-            },
+            sys.executable, str(EXAMPLES / name / "worker.py"), env=os.environ | example.environment
         )
         try:
-            url = f"{addresses.http}{page}"
-            async with httpx.AsyncClient() as client:
-
-                async def is_served() -> bool:
-                    return (await client.get(url)).status_code == 200
-
-                await eventually(is_served, timeout_s=20)
-            yield url
+            await example.until_served()
+            yield example
         finally:
             worker.terminate()
             await worker.wait()
     finally:
-        bridge.stop()
-        await serving
+        await example.stop_bridge()
 
 
 @pytest.fixture
@@ -83,7 +110,7 @@ async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
 async def live(browser: Browser, url: str) -> Page:
     """Open a page and wait until it follows its stream."""
     page = await browser.open(url)
-    await shows(page, "document.querySelector('#status')?.textContent", "live")
+    await shows(page, STATUS, "live")
     return page
 
 
@@ -102,8 +129,8 @@ ENTRIES = (
 
 
 async def test_todos_change_in_every_window_at_once(browser: Browser, tmp_path: Path) -> None:
-    async with running_example("realtime_todo", tmp_path, "/todos") as url:
-        mine, yours = await live(browser, url), await live(browser, url)
+    async with running_example("realtime_todo", tmp_path, "/todos") as example:
+        mine, yours = await live(browser, example.url), await live(browser, example.url)
         for text in ("milk", "<b>bread</b>"):
             await mine.evaluate(f"document.querySelector('#add input').value = '{text}'")
             await mine.evaluate("document.querySelector('#add button').click()")
@@ -112,12 +139,26 @@ async def test_todos_change_in_every_window_at_once(browser: Browser, tmp_path: 
         for page in (mine, yours):
             await shows(page, ENTRIES, [["milk", "done"], ["<b>bread</b>", ""]])
         await mine.evaluate("document.querySelectorAll('#entries button')[1].click()")
-        for page in (mine, yours, await live(browser, url)):
+        for page in (mine, yours, await live(browser, example.url)):
             await shows(page, ENTRIES, [["milk", "done"]])
 
 
+async def test_a_page_goes_on_by_itself_when_the_bridge_comes_back(browser: Browser, tmp_path: Path) -> None:
+    async with running_example("realtime_todo", tmp_path, "/todos") as example, httpx.AsyncClient() as client:
+        await client.post(example.url, json={"text": "milk"})
+        page = await live(browser, example.url)
+        await example.stop_bridge()
+        await shows(page, STATUS, "connection lost, trying again")
+        await example.start_bridge()
+        await shows(page, STATUS, "live")
+        await example.until_served()
+        await client.post(example.url, json={"text": "bread"})
+        await shows(page, ENTRIES, [["milk", ""], ["bread", ""]])
+
+
 async def test_todo_requests_that_cannot_be_done_are_refused(tmp_path: Path) -> None:
-    async with running_example("realtime_todo", tmp_path, "/todos") as url, httpx.AsyncClient() as client:
+    async with running_example("realtime_todo", tmp_path, "/todos") as example, httpx.AsyncClient() as client:
+        url = example.url
         for text in ("", " ", "x" * 201, 5, None):
             assert (await client.post(url, json={"text": text})).status_code == 400
         entry = (await client.post(url, json={"text": " tea "})).json()
@@ -133,7 +174,11 @@ COUNTS = "['open', 'paid', 'shipped'].map((id) => document.querySelector('#' + i
 
 
 async def test_the_board_follows_the_orders(browser: Browser, tmp_path: Path) -> None:
-    async with running_example("reactive_state", tmp_path, "/board") as url, httpx.AsyncClient() as client:
+    async with (
+        running_example("reactive_state", tmp_path, "/board") as example,
+        httpx.AsyncClient() as client,
+    ):
+        url = example.url
         page = await live(browser, url)
         await shows(page, COUNTS, "0 0 0")
         await page.evaluate("document.querySelector('#place').click()")
