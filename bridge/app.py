@@ -10,25 +10,30 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
 import structlog
 
 from bridge.builtins.channels import Channels, ChannelTable
 from bridge.builtins.cron import CronTriggers
 from bridge.builtins.engine_functions import EngineFunctions
 from bridge.builtins.http import Http
-from bridge.builtins.http_functions import HttpFunctions
+from bridge.builtins.http_functions import HttpFunctions, HttpFunctionsSettings
+from bridge.builtins.observability import Observability
 from bridge.builtins.pubsub import PubSub
 from bridge.builtins.queue import QueueFunctions
 from bridge.builtins.state import State
 from bridge.builtins.stream import Stream
 from bridge.config import BridgeConfig, ListenerBlock, RedisAdapter, StateKvAdapter, StreamKvAdapter
 from bridge.config.blocks.adapters import Adapter
+from bridge.engine.calls import Call
 from bridge.engine.engine import Engine, Spawn
 from bridge.errors import ConfigError
 from bridge.listeners.admin import AdminServer, Checks
 from bridge.listeners.channel_socket import ChannelSocket
 from bridge.listeners.metrics import BridgeMetrics
 from bridge.listeners.worker_socket import WorkerSocket
+from bridge.protocol import payload
+from bridge.protocol.inbound import RegisterFunction
 from bridge.settings import (
     cron_settings,
     http_functions_settings,
@@ -49,6 +54,7 @@ from bridge.storage import (
     RedisStore,
     SqliteStore,
 )
+from bridge.telemetry_settings import observability_settings
 from bridge.temporal.schedules import TemporalSchedules
 from bridge.temporal.service import TemporalService
 from bridge.temporal.statistics import QueueStatistics
@@ -156,6 +162,7 @@ class Bridge:
         QueueFunctions(
             temporal.dead_letters, {name: queue.concurrency for name, queue in config.queues.items()}
         ).register(engine)
+        observability = await self._open_observability(engine, closing)
         await self._open_channels(engine, channels, closing)
         self._open_http_functions(engine, closing)
         if config.state is not None:
@@ -169,7 +176,9 @@ class Bridge:
             PubSub(broker).register(engine)
         stream = await self._open_stream(engine, closing)
         http = await self._open_http(engine, channels, closing)
-        workers = [await self._listen(engine, each, channels, closing) for each in config.listeners]
+        workers = [
+            await self._listen(engine, each, channels, observability, closing) for each in config.listeners
+        ]
         return Addresses(
             workers=tuple(workers),
             http=http,
@@ -242,6 +251,29 @@ class Bridge:
         closing.push_async_callback(broker.close)
         return store, broker
 
+    async def _open_observability(self, engine: Engine, closing: AsyncExitStack) -> Observability:
+        # Webhooks of alerts go the way of functions behind URLs, which keeps them off private addresses.
+        webhooks = HttpFunctions(
+            HttpFunctionsSettings(require_https=False), environ={}, new_id=engine.new_id, now_s=time.time
+        )
+        closing.push_async_callback(webhooks.close)
+
+        async def post(url: str, body: msgspec.Raw) -> None:
+            webhook = RegisterFunction(id="alert", invocation=payload.encode({"url": url}))
+            await webhooks.offer(webhook)(Call(webhook.id, body))
+
+        observability = Observability(
+            engine,
+            observability_settings(self._config.observability, os.environ, version("iii-temporal")),
+            post=post,
+            clock_s=time.monotonic,
+            now_ns=time.time_ns,
+        )
+        observability.register(engine)
+        await observability.start()
+        closing.push_async_callback(observability.close)
+        return observability
+
     async def _open_channels(self, engine: Engine, table: ChannelTable, closing: AsyncExitStack) -> None:
         channels = Channels(table, engine.spawn)
         channels.register(engine)
@@ -272,9 +304,19 @@ class Bridge:
         return f"http://{block.host}:{port}"
 
     async def _listen(
-        self, engine: Engine, listener: ListenerBlock, channels: ChannelTable, closing: AsyncExitStack
+        self,
+        engine: Engine,
+        listener: ListenerBlock,
+        channels: ChannelTable,
+        observability: Observability,
+        closing: AsyncExitStack,
     ) -> str:
-        socket = WorkerSocket(engine, socket_limits(self._config, listener), channels=ChannelSocket(channels))
+        socket = WorkerSocket(
+            engine,
+            socket_limits(self._config, listener),
+            observability.take_frame,
+            ChannelSocket(channels),
+        )
         with _bind_errors(listener.host, listener.port):
             port = await socket.start(listener.host, listener.port)
         self._sockets.append(socket)

@@ -13,6 +13,7 @@ import uvloop
 
 from bridge.app import Addresses, Bridge
 from bridge.cli.errors import exit_code, report
+from bridge.cli.logs import set_log_level
 from bridge.config import BridgeConfig
 from bridge.errors import BridgeError
 from bridge.listeners.open_files import raise_open_file_limit
@@ -82,6 +83,8 @@ async def serve_until(
     Raises:
         BridgeError: The bridge could not start.
     """
+    if "level" in config.observability.model_fields_set:
+        set_log_level(config.observability.level)
     for warning in config.warnings:
         log.warning(warning)
     raise_open_file_limit()

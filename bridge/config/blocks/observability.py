@@ -1,12 +1,23 @@
 """`iii-observability` (spec 05 §6.6)."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field
 
 from bridge.config.block import Block, FunctionId, Name, Unsigned64
 
 __all__ = ["AlertRule", "ObservabilityBlock", "Sampling", "TraceStorage"]
+
+_LEVELS = ("trace", "debug", "info", "warn", "error")
+_GRPC_PORT = 4317
+_WITHOUT_EFFECT = {
+    "trace_storage": "traces are kept in memory only",
+    "live_spans": "spans are shown once they have ended",
+    "collapse_spans": "every span is shown",
+    "format": "use --log-format",
+}
 
 Exporter = Literal["memory", "otlp", "both"]
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -111,7 +122,7 @@ class ObservabilityBlock(Block):
     service_namespace: Name | None = None
     exporter: Exporter | None = None
     endpoint: Annotated[str, Field(pattern=r"^https?://", description="an http or https URL")] = (
-        "http://localhost:4317"
+        "http://localhost:4318"
     )
     sampling_ratio: Ratio | None = None
     sampling: Sampling | None = None
@@ -134,6 +145,19 @@ class ObservabilityBlock(Block):
     level: Name = "info"
     format: Literal["default", "json"] = "default"
     collapse_spans: Annotated[tuple[CollapseSpans, ...], Field(strict=False)] = ()
+
+    def notices(self) -> Iterator[str]:
+        """Tell which keys have no effect, and where OTLP may not arrive."""
+        for key, remark in _WITHOUT_EFFECT.items():
+            if key in self.model_fields_set:
+                yield f"iii-observability: `{key}` has no effect, {remark}"
+        if self.level.lower() not in _LEVELS:
+            yield f"iii-observability: `level: {self.level}` has no effect; choose {', '.join(_LEVELS)}"
+        if urlsplit(self.endpoint).port == _GRPC_PORT:
+            yield (
+                f"iii-observability: `endpoint` {self.endpoint} has the port of OTLP over gRPC; telemetry is "
+                "sent over HTTP, which collectors take on 4318"
+            )
 
     @classmethod
     def in_memory(cls) -> "ObservabilityBlock":

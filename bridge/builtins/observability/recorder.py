@@ -1,0 +1,144 @@
+"""The bridge's own spans: calls, messages and deliveries, in the traces of who caused them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from bridge.builtins.observability import otlp
+from bridge.builtins.observability.settings import ObservabilitySettings
+from bridge.builtins.observability.spans import Spans
+from bridge.engine.calls import Outcome
+from bridge.engine.observation import CallStart, DeliveryStart, EnqueueStart, Observer, OnEnd
+from bridge.engine.tracing import valid_traceparent
+from bridge.protocol.inbound import ErrorBody
+
+__all__ = ["SpanRecorder"]
+
+_INTERNAL, _PRODUCER, _CONSUMER = 1, 4, 5
+_OK, _ERROR = 1, 2
+_OWN_SPAN_BYTES = 1024
+_SAMPLED = 1
+_SPAN_ID_LENGTH = 16
+
+
+class SpanRecorder(Observer):
+    """Records a span for everything the bridge does for somebody.
+
+    Not recorded: calls of `engine::` functions, which consoles make all the time, and what is unsampled.
+
+    Args:
+        settings: What the bridge calls itself.
+        spans: Where the spans go.
+        new_id: Makes fresh UUIDs.
+        now_ns: Unix time.
+    """
+
+    def __init__(
+        self,
+        settings: ObservabilitySettings,
+        spans: Spans,
+        new_id: Callable[[], str],
+        now_ns: Callable[[], int],
+    ) -> None:
+        about = {
+            "service.name": settings.service_name,
+            "service.version": settings.service_version or settings.version,
+            "service.namespace": settings.service_namespace,
+        }
+        self._resource = otlp.Resource(otlp.key_values({key: text for key, text in about.items() if text}))
+        self._scope = otlp.Scope("iii-temporal", settings.version)
+        self._spans = spans
+        self._new_id = new_id
+        self._now_ns = now_ns
+
+    def call_started(self, start: CallStart) -> Callable[[Outcome], None] | None:
+        """Record a call: below its caller, or at the root of the trace that it begins."""
+        call = start.call
+        if call.function_id.startswith("engine::") or not _is_sampled(start.traceparent):
+            return None
+        parent = valid_traceparent(call.traceparent)
+        own = None if parent is None else self._new_id().replace("-", "")[:_SPAN_ID_LENGTH]
+        end = self._begin(
+            f"call {call.function_id}",
+            start.traceparent,
+            parent,
+            _INTERNAL,
+            {
+                "function_id": call.function_id,
+                "iii.namespace": call.namespace,
+                "iii.worker.id": start.worker.id if start.worker else None,
+                "iii.chain_id": call.job.chain_id if call.job else None,
+                "iii.receipt": call.job.receipt if call.job else None,
+            },
+            span_id=own,
+        )
+        return lambda outcome: end(outcome.error)
+
+    def enqueue_started(self, start: EnqueueStart) -> OnEnd | None:
+        """Record a message on its way into a queue."""
+        if not _is_sampled(start.traceparent):
+            return None
+        return self._begin(
+            f"enqueue {start.call.function_id}",
+            start.traceparent,
+            start.parent,
+            _PRODUCER,
+            {"function_id": start.call.function_id, "messaging.destination.name": start.queue},
+        )
+
+    def delivery_started(self, start: DeliveryStart) -> OnEnd | None:
+        """Record an attempt, below the message it is for."""
+        if not _is_sampled(start.traceparent):
+            return None
+        return self._begin(
+            f"deliver {start.function_id}",
+            start.traceparent,
+            start.parent,
+            _CONSUMER,
+            {
+                "function_id": start.function_id,
+                "messaging.destination.name": start.queue,
+                "iii.chain_id": start.chain_id,
+                "iii.receipt": start.receipt,
+                "iii.attempt": start.attempt,
+                "temporal.workflow_id": start.workflow_id,
+            },
+        )
+
+    def _begin(
+        self,
+        name: str,
+        traceparent: str,
+        parent: str | None,
+        kind: int,
+        attributes: dict[str, Any],
+        *,
+        span_id: str | None = None,
+    ) -> OnEnd:
+        trace_id, own_id = traceparent.split("-")[1:3]
+        above = valid_traceparent(parent)
+        began_ns = self._now_ns()
+
+        def end(error: ErrorBody | None) -> None:
+            span = otlp.Span(
+                trace_id=trace_id,
+                span_id=span_id or own_id,
+                parent_span_id=above.split("-")[2] if above else None,
+                name=name,
+                kind=kind,
+                start_time_unix_nano=began_ns,
+                end_time_unix_nano=self._now_ns(),
+                attributes=otlp.key_values(
+                    {key: value for key, value in attributes.items() if value is not None}
+                    | ({"error.type": error.code} if error else {})
+                ),
+                status=otlp.Status(_ERROR, error.message) if error else otlp.Status(_OK),
+                flags=_SAMPLED,
+            )
+            sender = otlp.ResourceSpans(self._resource, [otlp.ScopeSpans(self._scope, [span])])
+            self._spans.take(otlp.TracesRequest([sender]), _OWN_SPAN_BYTES)
+
+        return end
+
+
+def _is_sampled(traceparent: str) -> bool:
+    return bool(int(traceparent.split("-")[3], 16) & _SAMPLED)

@@ -1,0 +1,183 @@
+"""The built-in worker `iii-observability`: logs, traces, metrics, alerts and health (spec 05 §6)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import msgspec
+import structlog
+
+from bridge.builtins.observability import otlp
+from bridge.builtins.observability.alerts import Alerts, Post
+from bridge.builtins.observability.baggage import register_baggage
+from bridge.builtins.observability.engine_statistics import EngineStatistics
+from bridge.builtins.observability.export import OtlpExporter
+from bridge.builtins.observability.log_trigger import LogTrigger
+from bridge.builtins.observability.logs import Logs
+from bridge.builtins.observability.metric_queries import MetricQueries
+from bridge.builtins.observability.offer import offer
+from bridge.builtins.observability.recorder import SpanRecorder
+from bridge.builtins.observability.rollups import Rollups
+from bridge.builtins.observability.sampling import TraceSampler
+from bridge.builtins.observability.sdk_metrics import SdkMetrics
+from bridge.builtins.observability.settings import Destination, ObservabilitySettings
+from bridge.builtins.observability.spans import Spans
+from bridge.builtins.observability.trace_trigger import TraceTrigger
+from bridge.builtins.observability.traces import TraceQueries
+from bridge.engine.calls import Call
+from bridge.engine.engine import Engine
+from bridge.protocol import payload
+
+__all__ = ["Observability"]
+
+log = structlog.get_logger("bridge.observability")
+
+_FRAME_LIMIT_BYTES = 16 * 1024 * 1024
+_PREFIX_LENGTH = 4
+_FLUSH_TIMEOUT_S = 3.0
+_MILLISECOND_NS = 1_000_000
+
+
+class Observability:
+    """Takes telemetry from workers and from the bridge itself, and answers questions about it.
+
+    Everything is bounded by count, size and age; what is older or more is forgotten.
+
+    Args:
+        engine: What is watched.
+        settings: What is kept and where it goes.
+        post: Calls the webhooks of alert rules.
+        clock_s: A clock that never goes back.
+        now_ns: Unix time.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: ObservabilitySettings,
+        *,
+        post: Post,
+        clock_s: Callable[[], float],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._now_ns = now_ns
+        destinations = (settings.traces, settings.logs, settings.metrics)
+        exporter = None
+        if any(each.otlp for each in destinations):
+            exporter = OtlpExporter(settings, httpx.AsyncClient())
+        self._exporter = exporter
+        self._logs = Logs(settings, now_ns, exporter.add_logs if exporter and settings.logs.otlp else None)
+        self._spans = Spans(
+            settings,
+            TraceSampler(settings.sampling, clock_s),
+            now_ns,
+            exporter.add_spans if exporter and settings.traces.otlp else None,
+        )
+        self._rollups = Rollups(now_ns)
+        self._metrics = SdkMetrics(
+            settings,
+            self._rollups,
+            now_ns,
+            exporter.add_metrics if exporter and settings.metrics.otlp else None,
+        )
+        self._statistics = EngineStatistics(engine, clock_s)
+        self._alerts = Alerts(settings.alerts, self._read_metric, engine, post=post, now_ns=now_ns)
+        self._decoders: dict[bytes, tuple[msgspec.json.Decoder[Any], Callable[[Any, int], None]]] = {
+            b"OTLP": (msgspec.json.Decoder(otlp.TracesRequest, strict=False), self._spans.take),
+            b"LOGS": (msgspec.json.Decoder(otlp.LogsRequest, strict=False), self._logs.take),
+            b"MTRC": (msgspec.json.Decoder(otlp.MetricsRequest, strict=False), self._metrics.take),
+        }
+        if settings.traces.is_on:
+            engine.observers.append(SpanRecorder(settings, self._spans, engine.new_id, now_ns))
+
+    def register(self, engine: Engine) -> None:
+        """Offer the functions and provide the trigger types."""
+        self._logs.register(engine)
+        register_baggage(engine)
+        TraceQueries(self._spans).register(engine)
+        MetricQueries(self._statistics, self._metrics, self._rollups, self._now_ns).register(engine)
+        self._alerts.register(engine)
+        offer(engine, "engine::sampling::rules", self._sampling_rules, "Tells which telemetry is kept")
+        offer(engine, "engine::health::check", self._check_health, "Tells what is switched on")
+        log_trigger, trace_trigger = LogTrigger(engine), TraceTrigger(engine)
+        log_trigger.register(engine)
+        trace_trigger.register(engine)
+        self._logs.on_log.append(log_trigger.fire)
+        self._spans.on_spans.append(trace_trigger.fire)
+
+    async def start(self) -> None:
+        """Begin to evaluate alert rules and to export."""
+        self._engine.spawn(self._alerts.run(), "alert rules")
+        if self._exporter is not None:
+            self._engine.spawn(self._exporter.run(), "telemetry export")
+
+    async def close(self) -> None:
+        """Send what waits for the collector, within three seconds."""
+        if self._exporter is not None:
+            await self._exporter.close(_FLUSH_TIMEOUT_S)
+
+    def take_frame(self, frame: bytes) -> None:
+        """Take a telemetry frame of a worker; one that cannot be understood is logged and dropped."""
+        known = self._decoders.get(frame[:_PREFIX_LENGTH])
+        if known is None or len(frame) > _FRAME_LIMIT_BYTES:
+            log.warning("telemetry dropped", reason="unknown kind, or too large", size_bytes=len(frame))
+            return
+        decoder, take = known
+        try:
+            request = decoder.decode(memoryview(frame)[_PREFIX_LENGTH:])
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+            log.warning("telemetry dropped", reason=str(exc), size_bytes=len(frame))
+            return
+        take(request, len(frame))
+
+    def _read_metric(self, name: str) -> float | None:
+        own = self._statistics.numbers()
+        return own[name] if name in own else self._metrics.latest(name)
+
+    async def _sampling_rules(self, _: Call) -> msgspec.Raw:
+        sampling = self._settings.sampling
+        return payload.encode(
+            {
+                "traces": {
+                    "default_ratio": sampling.default,
+                    "rules": sampling.rules,
+                    "parent_based": sampling.parent_based,
+                },
+                "logs": {"sampling_ratio": self._settings.logs_sampling_ratio},
+                "timestamp": self._now_ns() // _MILLISECOND_NS,
+            }
+        )
+
+    async def _check_health(self, _: Call) -> msgspec.Raw:
+        settings = self._settings
+        traces = settings.traces
+        otel = {
+            "enabled": True,
+            "service_name": settings.service_name,
+            "exporter": f"Some({_exporter_name(traces)})",
+        }
+        components = {
+            "otel": otel if traces.is_on else None,
+            "metrics": {"stored_metrics": len(self._metrics)} if settings.metrics.is_on else None,
+            "logs": {"stored_logs": len(self._logs)} if settings.logs.is_on else None,
+            "spans": {"stored_spans": len(self._spans)} if traces.memory else None,
+        }
+        return payload.encode(
+            {
+                "status": "healthy",
+                "version": settings.version,
+                "timestamp": self._now_ns() // _MILLISECOND_NS,
+                "components": {
+                    name: {"status": "healthy" if details else "disabled", "details": details}
+                    for name, details in components.items()
+                },
+            }
+        )
+
+
+def _exporter_name(destination: Destination) -> str:
+    if destination.memory and destination.otlp:
+        return "Both"
+    return "Memory" if destination.memory else "Otlp"
