@@ -20,6 +20,7 @@ $(STAMP): pyproject.toml
 	@touch $(STAMP)
 
 test: install
+	@scripts/install-test-services
 	$(BIN)/pytest
 
 # Also the SDKs that need a compiler of their own: cargo.
