@@ -2,14 +2,13 @@
 
 import msgspec
 import structlog
-from websockets.datastructures import Headers
 
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine
 from bridge.protocol import payload
 from bridge.protocol.payload import NULL
 
-__all__ = ["AuthInput", "context_of", "parse_query", "visible_headers"]
+__all__ = ["AuthInput", "context_of"]
 
 log = structlog.get_logger("bridge.stream")
 
@@ -56,22 +55,3 @@ async def context_of(engine: Engine, function_id: str, request: AuthInput) -> ms
         return _answer_decoder.decode(outcome.result).context
     except msgspec.MsgspecError:
         return NULL
-
-
-def visible_headers(headers: Headers) -> dict[str, str]:
-    """Return headers by lower-case name: of a repeated one the last, and only values of visible ASCII."""
-    return {name.lower(): value for name, value in headers.raw_items() if _is_visible(value)}
-
-
-def parse_query(query: str) -> dict[str, list[str]]:
-    """Return the values of each name in a query string, undecoded; a name without `=` has an empty one."""
-    values: dict[str, list[str]] = {}
-    for pair in query.split("&"):
-        name, _, value = pair.partition("=")
-        if name:
-            values.setdefault(name, []).append(value)
-    return values
-
-
-def _is_visible(value: str) -> bool:
-    return all(character == "\t" or " " <= character <= "~" for character in value)

@@ -15,12 +15,13 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from bridge.builtins.stream.auth import AuthInput, context_of, parse_query, visible_headers
+from bridge.builtins.stream.auth import AuthInput, context_of
 from bridge.builtins.stream.outlet import WRITE_BUFFER_BYTES, Outlet
 from bridge.builtins.stream.session import Join, Membership, StreamSession
 from bridge.engine.engine import Engine
 from bridge.errors import ConfigError
 from bridge.protocol.payload import NULL
+from bridge.protocol.upgrade import parse_query, visible_headers
 
 __all__ = ["StreamSocket"]
 
@@ -115,7 +116,7 @@ class StreamSocket:
             )
         if self._auth_function is not None:
             auth_input = AuthInput(
-                visible_headers(request.headers), path, parse_query(query), _address(connection)
+                visible_headers(request.headers.raw_items()), path, parse_query(query), _address(connection)
             )
             self._contexts[connection] = await context_of(self._engine, self._auth_function, auth_input)
         return None

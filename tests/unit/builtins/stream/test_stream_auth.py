@@ -3,9 +3,10 @@ from typing import Any
 import pytest
 from websockets.datastructures import Headers
 
-from bridge.builtins.stream.auth import AuthInput, context_of, parse_query, visible_headers
+from bridge.builtins.stream.auth import AuthInput, context_of
 from bridge.protocol import payload
 from bridge.protocol.payload import NULL
+from bridge.protocol.upgrade import parse_query, visible_headers
 from tests.unit.builtins.state.engine_harness import NO_RESULT
 from tests.unit.builtins.stream.conftest import StreamHarness
 
@@ -33,7 +34,7 @@ def test_headers_have_lower_case_names_and_visible_values() -> None:
         ("x-two", "2"),
     ):
         headers[name] = value
-    assert visible_headers(headers) == {"host": "h:3112", "x-two": "2"}
+    assert visible_headers(headers.raw_items()) == {"host": "h:3112", "x-two": "2"}
 
 
 @pytest.mark.parametrize(
