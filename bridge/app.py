@@ -35,11 +35,11 @@ from bridge.listeners.worker_socket import WorkerSocket
 from bridge.protocol import payload
 from bridge.protocol.inbound import RegisterFunction
 from bridge.settings import (
+    access_rules,
     cron_settings,
     http_functions_settings,
     http_settings,
     queue_settings,
-    refuse_what_is_not_served,
     socket_limits,
     state_settings,
     stream_settings,
@@ -91,13 +91,9 @@ class Bridge:
     Attributes:
         listening: Done once every listener accepts connections.
         ready: Done once Temporal has been reached as well.
-
-    Raises:
-        ConfigError: The configuration asks for something that is not served.
     """
 
     def __init__(self, config: BridgeConfig) -> None:
-        refuse_what_is_not_served(config)
         self._config = config
         self._stopping = asyncio.Event()
         self._sockets: list[WorkerSocket] = []
@@ -316,6 +312,7 @@ class Bridge:
             socket_limits(self._config, listener),
             observability.take_frame,
             ChannelSocket(channels),
+            access_rules(listener),
         )
         with _bind_errors(listener.host, listener.port):
             port = await socket.start(listener.host, listener.port)

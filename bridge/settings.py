@@ -11,16 +11,18 @@ from bridge.builtins.state import StateSettings
 from bridge.builtins.stream import StreamSettings
 from bridge.config import (
     BridgeConfig,
+    ExposeRule,
     HttpBlock,
     HttpFunctionsBlock,
     ListenerBlock,
+    Match,
     QueueConfig,
     StateBlock,
     StreamBlock,
     StreamKvAdapter,
     TemporalBlock,
 )
-from bridge.errors import ConfigError
+from bridge.engine.access import AccessRules, ExposedIds, ExposedMetadata, Pattern
 from bridge.listeners.worker_socket import SocketLimits
 from bridge.temporal.connection import TemporalAddress
 from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue
@@ -29,27 +31,16 @@ from bridge.temporal.workers import QueueWorker
 from workflows.contract import RetryRules
 
 __all__ = [
+    "access_rules",
     "cron_settings",
     "http_functions_settings",
     "http_settings",
     "queue_settings",
-    "refuse_what_is_not_served",
     "socket_limits",
     "state_settings",
     "stream_settings",
     "temporal_settings",
 ]
-
-
-def refuse_what_is_not_served(config: BridgeConfig) -> None:
-    """Refuse settings that would be ignored where ignoring them would surprise or be unsafe."""
-    for listener in config.listeners:
-        if listener.rbac is not None or listener.middleware_function_id is not None:
-            raise ConfigError(
-                f"iii-worker-manager on port {listener.port}: `rbac` and `middleware_function_id` are not "
-                "served by this version, and serving without them would open the port to everybody. "
-                "Remove them and keep the port on a trusted network."
-            )
 
 
 def state_settings(block: StateBlock) -> StateSettings:
@@ -116,6 +107,34 @@ def socket_limits(config: BridgeConfig, listener: ListenerBlock) -> SocketLimits
         outbox_bytes=config.temporal.worker_outbox.max_bytes,
         handshake_timeout_s=listener.handshake_timeout_ms / 1000,
         namespace_grace_s=config.namespace_grace_ms / 1000,
+    )
+
+
+def access_rules(listener: ListenerBlock) -> AccessRules:
+    """Translate who may do what on a listener."""
+    rbac = listener.rbac
+    if rbac is None:
+        return AccessRules(middleware_function_id=listener.middleware_function_id)
+    return AccessRules(
+        is_guarded=True,
+        exposed=tuple(map(_exposed, rbac.expose_functions)),
+        auth_function_id=rbac.auth_function_id,
+        middleware_function_id=listener.middleware_function_id,
+        function_hook_id=rbac.on_function_registration_function_id,
+        trigger_hook_id=rbac.on_trigger_registration_function_id,
+        trigger_type_hook_id=rbac.on_trigger_type_registration_function_id,
+    )
+
+
+def _exposed(rule: ExposeRule) -> ExposedIds | ExposedMetadata:
+    if rule.match is not None:
+        return ExposedIds(Pattern(rule.match), rule.namespace)
+    return ExposedMetadata(
+        {
+            key: Pattern(value.pattern) if isinstance(value, Match) else value
+            for key, value in (rule.metadata or {}).items()
+        },
+        rule.namespace,
     )
 
 

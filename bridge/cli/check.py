@@ -6,7 +6,6 @@ import click
 
 from bridge.cli.mapping import describe
 from bridge.cli.options import config_option, load_from, temporal_address_option, temporal_namespace_option
-from bridge.settings import refuse_what_is_not_served
 
 __all__ = ["command"]
 
@@ -21,7 +20,6 @@ def command(config: Path | None, temporal_address: str | None, temporal_namespac
     Starts nothing and connects to nothing. Exits with 2 when the configuration cannot be used.
     """
     loaded = load_from(config, temporal_address=temporal_address, temporal_namespace=temporal_namespace)
-    refuse_what_is_not_served(loaded)
     click.echo("\n".join(describe(loaded)))
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)

@@ -236,9 +236,10 @@ class Engine:
         if too_large := worker.refusal_of(payload_bytes, call.function_id, call.baggage):
             on_done(Outcome.failed(too_large))
             return None
+        function_id = worker.own_ids.get(call.function_id, call.function_id)
         invocation = Invocation(
             id=self.new_id(),
-            function_id=call.function_id,
+            function_id=function_id,
             traceparent=traceparent,
             job=call.job,
             on_done=on_done,
@@ -247,7 +248,7 @@ class Engine:
         worker.send(
             CallFunction(
                 invocation_id=invocation.id,
-                function_id=call.function_id,
+                function_id=function_id,
                 data=call.data,
                 traceparent=traceparent,
                 baggage=baggage_with_invocation(call.baggage, invocation.id),

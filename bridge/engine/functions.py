@@ -155,6 +155,10 @@ class FunctionRegistry:
         entry = self._functions.get((namespace, function_id))
         return list(entry.all) if entry else []
 
+    def metadata_of(self, function_id: str, namespace: str = DEFAULT_NAMESPACE) -> list[msgspec.Raw]:
+        """Return the metadata of every offer of a function that is called."""
+        return [each.schema.metadata for each in self.offers_of(function_id, namespace)]
+
     def namespaces_of(self, function_id: str) -> list[str]:
         """Return the namespaces in which a function is on offer."""
         return sorted(namespace for namespace, each in self._functions if each == function_id)

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeGuard
 
+import msgspec
 import structlog
 
+from bridge.engine.admission import Admission, Registration
 from bridge.engine.attribution import attribute, enclosing_trace
 from bridge.engine.calls import DEFAULT_NAMESPACE, Call, Outcome, error_body
 from bridge.engine.engine import Engine, Spawn
@@ -56,15 +58,6 @@ from bridge.protocol.outbound import (
 
 __all__ = ["REGISTER_WORKER", "WorkerSession"]
 
-_Registration = (
-    RegisterFunction
-    | UnregisterFunction
-    | RegisterTrigger
-    | UnregisterTrigger
-    | RegisterTriggerType
-    | UnregisterTriggerType
-)
-
 REGISTER_WORKER = "engine::workers::register"
 """The function with which a worker says who it is."""
 
@@ -92,10 +85,11 @@ class WorkerSession:
         self._worker = worker
         self._spawn = spawn
         self._open = True
-        self._held: list[_Registration | InvokeFunction] | None = []
+        self._held: list[Registration | InvokeFunction] | None = []
         self._held_function_ids: set[str] = set()
         worker.settle_namespace = self.settle_namespace
         self._log = log.bind(worker_id=worker.id)
+        self._admission = Admission(engine, worker, self._apply) if worker.access.is_restricted else None
         self._handlers: dict[type, Callable[[Any], None]] = {
             InvokeFunction: self._call,
             InvocationResult: self._complete,
@@ -145,7 +139,7 @@ class WorkerSession:
             return
         self._worker.namespace = namespace or DEFAULT_NAMESPACE
         for message in held:
-            self._handlers[type(message)](message)
+            self._take(message)
 
     def receive(self, frame: str | bytes) -> None:
         """Take one frame. A frame that cannot be understood is logged, answered if it can be, and dropped."""
@@ -159,6 +153,19 @@ class WorkerSession:
         if self._held is not None and self._must_wait(message):
             self._held.append(message)
             return
+        self._take(message)
+
+    def _take(self, message: InboundMessage) -> None:
+        admission = self._admission
+        if admission is not None and (
+            isinstance(message, Registration)
+            or (isinstance(message, InvokeFunction) and admission.must_wait(message))
+        ):
+            admission.take(message)
+        else:
+            self._apply(message)
+
+    def _apply(self, message: InboundMessage) -> None:
         self._handlers[type(message)](message)
 
     @property
@@ -166,13 +173,13 @@ class WorkerSession:
         """Tell whether the engine still knows the worker: an evicted one may have frames on their way."""
         return self._engine.workers.get(self._worker.id) is self._worker
 
-    def _must_wait(self, message: InboundMessage) -> TypeGuard[_Registration | InvokeFunction]:
+    def _must_wait(self, message: InboundMessage) -> TypeGuard[Registration | InvokeFunction]:
         """Tell whether a message belongs after the registrations that wait: a call of one's own function."""
         if isinstance(message, RegisterFunction):
-            self._held_function_ids.add(message.id)
+            self._held_function_ids |= {message.id, self._worker.access.stored_id(message.id)}
         if isinstance(message, InvokeFunction):
             return message.function_id in self._held_function_ids
-        return isinstance(message, _Registration)
+        return isinstance(message, Registration)
 
     def _refuse(self, frame: str | bytes, reason: RemoteProtocolError) -> None:
         self._log.warning("frame dropped", reason=str(reason), size_bytes=len(frame))
@@ -183,6 +190,10 @@ class WorkerSession:
     def _call(self, message: InvokeFunction) -> None:
         if message.namespace is not None and not message.namespace.strip():
             self._answer(message, Outcome.failed(_blank("namespace")))
+            return
+        if refusal := self._refusal_of(message):
+            self._log.warning("call refused", function_id=message.function_id, reason=str(refusal))
+            self._answer(self._with_an_answer(message), Outcome.failed(refusal))
             return
         executing = self._worker.executing
         call = Call(
@@ -200,6 +211,14 @@ class WorkerSession:
             ),
             caller=self._worker,
         )
+        if (middleware_id := self._middleware_of(call)) is not None:
+            wanting = self._with_an_answer(message)
+            data = _middleware_input(message, call, self._worker.access.rights.context)
+            self._engine.start(
+                replace(call, function_id=middleware_id, data=data),
+                lambda outcome: self._answer(wanting, outcome),
+            )
+            return
         if isinstance(message.action, Enqueue):
             self._spawn(self._enqueue(message, call, message.action.queue), f"enqueue {call.function_id}")
             return
@@ -207,6 +226,30 @@ class WorkerSession:
             self._with_caller(call),
             _ignore if isinstance(message.action, Void) else lambda outcome: self._answer(message, outcome),
         )
+
+    def _refusal_of(self, message: InvokeFunction) -> FunctionFailedError | None:
+        """Return why the session may not make a call, if so (spec 05 §5.4)."""
+        access = self._worker.access
+        if not access.is_restricted:
+            return None
+        namespace = message.namespace or DEFAULT_NAMESPACE
+        metadata = self._engine.functions.metadata_of(message.function_id, namespace)
+        refusal = access.refusal_of_call(message.function_id, namespace, metadata)
+        if refusal is None and isinstance(message.action, Enqueue):
+            refusal = access.refusal_of_indirect_call(message.function_id)
+        return refusal
+
+    def _middleware_of(self, call: Call) -> str | None:
+        """Return what is called instead, if anything: the engine's own functions are called as they are."""
+        middleware_id = self._worker.access.rules.middleware_function_id
+        if middleware_id is None or not call.function_id.startswith("engine::"):
+            return middleware_id
+        function = self._engine.functions.find(call.function_id, call.namespace)
+        return None if function is None or function.worker is None else middleware_id
+
+    def _with_an_answer(self, message: InvokeFunction) -> InvokeFunction:
+        """Return the call as one that is answered, though its caller does not ask (spec 05 §5.4-5.5)."""
+        return msgspec.structs.replace(message, invocation_id=message.invocation_id or self._engine.new_id())
 
     def _with_caller(self, call: Call) -> Call:
         """Add the caller to an object payload (spec 01 §4.3)."""
@@ -360,6 +403,22 @@ class WorkerSession:
             return
         previous.abort()
         self._engine.disconnect(previous)
+
+
+class _MiddlewareInput(msgspec.Struct, frozen=True):
+    """What a middleware is told of a call (spec 05 §5.5)."""
+
+    function_id: str
+    payload: msgspec.Raw
+    action: Void | Enqueue | None
+    context: msgspec.Raw
+    namespace: str
+
+
+def _middleware_input(message: InvokeFunction, call: Call, context: msgspec.Raw) -> msgspec.Raw:
+    return payload.encode(
+        _MiddlewareInput(call.function_id, call.data, message.action, context, call.namespace)
+    )
 
 
 def _ignore(_: object) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from bridge.engine.access import OPEN, Access
 from bridge.engine.calls import DEFAULT_NAMESPACE, Invocation
 from bridge.errors import CapacityError
 from bridge.protocol.outbound import OutboundMessage
@@ -47,6 +48,8 @@ class Worker:
         reattach_token: The secret with which the next connection of the same process replaces this one.
         connected_at_ms: Unix time.
         user_agent: What the connection's request named as its origin; of the SDKs only Python's names one.
+        access: What it may do on its listener.
+        own_ids: For each function that is kept under another id than the worker knows: the worker's.
         executing: The calls it has been given and not answered, by invocation id.
         namespace: Where its registrations go.
         settle_namespace: Decides the namespace, once: registrations that waited for it take effect.
@@ -60,7 +63,9 @@ class Worker:
     connected_at_ms: int
     ip_address: str | None = None
     user_agent: str | None = None
+    access: Access = OPEN
     info: WorkerInfo = field(default_factory=WorkerInfo)
+    own_ids: dict[str, str] = field(default_factory=dict)
     executing: dict[str, Invocation] = field(default_factory=dict)
     namespace: str = DEFAULT_NAMESPACE
     settle_namespace: Callable[[str | None], None] = _nothing

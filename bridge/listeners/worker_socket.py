@@ -16,10 +16,12 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from bridge.engine.access import OPEN, Access, AccessRules
 from bridge.engine.engine import Engine
 from bridge.engine.session import WorkerSession
 from bridge.engine.workers import Worker
 from bridge.listeners.channel_socket import CHANNEL_PATH_PREFIX, ChannelSocket
+from bridge.listeners.handshake import Handshake, ip_address
 from bridge.listeners.outbox import Outbox, OutboxEndedError
 from bridge.protocol import codec
 from bridge.protocol.outbound import OutboundMessage
@@ -46,7 +48,7 @@ class SocketLimits:
         message_bytes: The largest frame taken; a larger one ends the connection.
         outbox_messages: How many messages may wait for a peer that does not read.
         outbox_bytes: How many bytes may wait for it.
-        handshake_timeout_s: How long the upgrade may take.
+        handshake_timeout_s: How long the upgrade may take, and then the auth function.
         ping_interval_s: How often a quiet peer is pinged.
         ping_timeout_s: After how long without an answer a peer counts as gone.
         close_timeout_s: How long a peer may take to answer a close frame before it is dropped.
@@ -71,6 +73,7 @@ class WorkerSocket:
         limits: Bounds of each connection.
         on_telemetry: Takes each binary telemetry frame (spec 01 §1.8).
         channels: Serves the channel sockets.
+        rules: What its sessions may do.
     """
 
     def __init__(
@@ -79,13 +82,15 @@ class WorkerSocket:
         limits: SocketLimits,
         on_telemetry: Callable[[bytes], None] = lambda _: None,
         channels: ChannelSocket | None = None,
+        rules: AccessRules = OPEN.rules,
     ) -> None:
         self._engine = engine
         self._limits = limits
         self._on_telemetry = on_telemetry
         self._channels = channels
+        self._handshake = Handshake(engine, rules, timeout_s=limits.handshake_timeout_s)
         self._server: Server | None = None
-        self._routes: dict[str, Callable[[ServerConnection], Awaitable[None]]] = {
+        self._routes: dict[str, Callable[[ServerConnection, Access], Awaitable[None]]] = {
             "/": self._serve_worker,
             "/otel": self._serve_telemetry,
         }
@@ -151,10 +156,10 @@ class WorkerSocket:
         path = request.path.partition("?")[0]
         if self._channels is not None and path.startswith(CHANNEL_PATH_PREFIX):
             await self._channels.serve(connection)
-        else:
-            await self._routes[path](connection)
+        elif (access := await self._handshake.admit(connection)) is not None:
+            await self._routes[path](connection, access)
 
-    async def _serve_worker(self, connection: ServerConnection) -> None:
+    async def _serve_worker(self, connection: ServerConnection, access: Access) -> None:
         outbox = Outbox(max_messages=self._limits.outbox_messages, max_bytes=self._limits.outbox_bytes)
 
         def send(message: OutboundMessage) -> None:
@@ -168,7 +173,8 @@ class WorkerSocket:
             abort=connection.transport.abort,
             reattach_token=str(uuid.uuid4()),
             connected_at_ms=time.time_ns() // 1_000_000,
-            ip_address=_ip_address(connection),
+            ip_address=ip_address(connection),
+            access=access,
             user_agent=_user_agent(connection),
             close=outbox.end,
         )
@@ -207,7 +213,7 @@ class WorkerSocket:
         except ConnectionClosed as exc:
             log.debug("connection lost", reason=str(exc))
 
-    async def _serve_telemetry(self, connection: ServerConnection) -> None:
+    async def _serve_telemetry(self, connection: ServerConnection, _: Access) -> None:
         try:
             async for frame in connection:
                 if isinstance(frame, bytes):
@@ -226,8 +232,3 @@ async def _write(connection: ServerConnection, outbox: Outbox) -> None:
 
 def _user_agent(connection: ServerConnection) -> str | None:
     return connection.request.headers.get("User-Agent") if connection.request else None
-
-
-def _ip_address(connection: ServerConnection) -> str | None:
-    address = connection.remote_address
-    return str(address[0]) if isinstance(address, tuple) else None

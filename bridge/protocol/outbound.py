@@ -8,6 +8,7 @@ from bridge.protocol.payload import ABSENT
 __all__ = [
     "CallFunction",
     "CallResult",
+    "HandshakeRefused",
     "ObserveResult",
     "OutboundMessage",
     "PongReply",
@@ -29,6 +30,12 @@ class WorkerRegistered(_Outbound, frozen=True, tag="workerregistered"):
     worker_id: str
     reattach_token: str
     features: list[str] | None = None
+
+
+class HandshakeRefused(_Outbound, frozen=True, tag="error"):
+    """The only frame of a connection that may not be (spec 05 §5.3)."""
+
+    error: ErrorBody
 
 
 class RegistrationRejected(_Outbound, frozen=True, tag="registrationrejected"):
@@ -105,6 +112,7 @@ class PongReply(_Outbound, frozen=True, tag="pong"):
 
 OutboundMessage = (
     WorkerRegistered
+    | HandshakeRefused
     | RegistrationRejected
     | CallFunction
     | CallResult

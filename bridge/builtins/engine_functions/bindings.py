@@ -6,7 +6,9 @@ import msgspec
 
 from bridge.builtins.engine_functions.offer import offer
 from bridge.builtins.engine_functions.owners import provider_of_type
-from bridge.engine.calls import Call
+from bridge.engine.access import OPEN, Access
+from bridge.engine.admission import refusal_of_functions_in
+from bridge.engine.calls import DEFAULT_NAMESPACE, Call
 from bridge.engine.engine import Engine, decode_input
 from bridge.engine.triggers import Binding
 from bridge.errors import FunctionFailedError
@@ -83,17 +85,22 @@ class OwnerlessBindings:
         """Make a binding; one whose type nobody provides yet waits for it.
 
         Raises:
-            BridgeError: The provider refused the configuration; the binding does not exist.
+            BridgeError: The provider refused the configuration, or the session may not make it; the binding
+                does not exist.
         """
         asked = decode_input(call, _register_input)
         if asked.trigger_namespace is not None and not asked.trigger_namespace.strip():
             raise FunctionFailedError(
                 "INVALID_NAMESPACE", "trigger_namespace is blank; name a namespace or leave it out"
             )
+        access = call.caller.access if call.caller else OPEN
+        function_id = access.stored_id(asked.function_id)
+        if refusal := self._refusal_of(asked, function_id, access):
+            raise refusal
         binding = Binding(
             id=self._engine.new_id(),
             trigger_type=asked.trigger_type,
-            function_id=asked.function_id,
+            function_id=function_id,
             config=payload.NULL if asked.config is msgspec.UNSET else asked.config,
             metadata=payload.ABSENT if asked.metadata is msgspec.UNSET else asked.metadata,
             type_namespace=asked.trigger_namespace,
@@ -108,6 +115,21 @@ class OwnerlessBindings:
         """Remove a binding; removing it again does nothing."""
         asked = decode_input(call, _unregister_input)
         return payload.encode(Unbound(self._engine.triggers.unbind(asked.id) is not None))
+
+    def _refusal_of(
+        self, asked: RegisterTriggerInput, function_id: str, access: Access
+    ) -> FunctionFailedError | None:
+        """Return why a session may not make a binding, if so (spec 05 §2.1, §5.6)."""
+        if not access.is_restricted:
+            return None
+        if not access.may_bind(asked.trigger_type):
+            text = f"Trigger type '{asked.trigger_type}' is not allowed for this session."
+            return FunctionFailedError("FORBIDDEN", text)
+        metadata = self._engine.functions.metadata_of(function_id)
+        config = payload.NULL if asked.config is msgspec.UNSET else asked.config
+        return access.refusal_of_binding(function_id, DEFAULT_NAMESPACE, metadata) or refusal_of_functions_in(
+            config, DEFAULT_NAMESPACE, access, self._engine
+        )
 
     async def _hear_provider(self, binding: Binding) -> None:
         answer: asyncio.Future[ErrorBody | None] = asyncio.get_running_loop().create_future()

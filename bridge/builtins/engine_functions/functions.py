@@ -42,7 +42,7 @@ class FunctionInfoInput(msgspec.Struct, frozen=True):
 
 
 class Missing(msgspec.Struct, frozen=True):
-    """Stands for a function that is not there."""
+    """Stands for a function that is not there, or not for the session."""
 
     function_id: str
     error: str = "not_found"
@@ -92,7 +92,11 @@ class FunctionQueries:
     async def list_functions(self, call: Call) -> msgspec.Raw:
         """List functions by id; with a search, the best matches first."""
         asked = decode_input(call, _list_input)
-        found = [each for each in self._engine.functions if self._is_wanted(each, asked)]
+        found = [
+            each
+            for each in self._engine.functions
+            if self._is_wanted(each, asked) and self._is_visible(each, call)
+        ]
         if asked.search:
             needle = asked.search.lower()
             ranked = [(rank, each) for each in found if (rank := _rank(each, needle)) is not None]
@@ -105,13 +109,14 @@ class FunctionQueries:
         """Describe one function, or up to 32 in the order of their ids.
 
         Raises:
-            FunctionFailedError: `INVALID_ARGUMENTS` for a malformed request, `NOT_FOUND` for an unknown id.
+            FunctionFailedError: `INVALID_ARGUMENTS` for a malformed request, `NOT_FOUND` for an unknown id,
+                `FORBIDDEN` for one that the session may not call.
         """
         asked = decode_input(call, _info_input)
         if (asked.function_id is None) == (asked.function_ids is None):
             raise _invalid("give either function_id or function_ids")
         if asked.function_id is not None:
-            return payload.encode(self._describe(asked.function_id, asked.namespace))
+            return payload.encode(self._describe(asked.function_id, asked.namespace, call))
         ids = list(dict.fromkeys(asked.function_ids or ()))
         if not ids:
             raise _invalid("function_ids is empty; name at least one function")
@@ -120,23 +125,35 @@ class FunctionQueries:
                 f"function_ids has {len(ids)} entries; at most {_LARGEST_BATCH} fit in one request"
             )
         return payload.encode(
-            FunctionDetails([self._describe_or_miss(each, asked.namespace) for each in ids])
+            FunctionDetails([self._describe_or_miss(each, asked.namespace, call) for each in ids])
         )
 
-    def _describe(self, function_id: str, namespace: str | None) -> FunctionDetail:
+    def _describe(self, function_id: str, namespace: str | None, call: Call) -> FunctionDetail:
         found = self._catalog.find_function(function_id, namespace)
         if isinstance(found, Function):
+            if not self._is_visible(found, call):
+                text = f"Function '{function_id}' is not visible to this session."
+                raise FunctionFailedError("FORBIDDEN", text)
             return self._catalog.function_detail(found)
         text = f"Function '{function_id}' is not registered."
         if found:
             text = f"Function '{function_id}' is ambiguous: it is in {', '.join(found)}. Pass `namespace`."
         raise FunctionFailedError("NOT_FOUND", text)
 
-    def _describe_or_miss(self, function_id: str, namespace: str | None) -> msgspec.Raw:
+    def _describe_or_miss(self, function_id: str, namespace: str | None, call: Call) -> msgspec.Raw:
         found = self._catalog.find_function(function_id, namespace)
         if isinstance(found, Function):
+            if not self._is_visible(found, call):
+                return payload.encode(Missing(function_id, "forbidden"))
             return payload.encode(self._catalog.function_detail(found))
         return payload.encode(Missing(function_id))
+
+    def _is_visible(self, function: Function, call: Call) -> bool:
+        """Tell whether the session that asks may call a function (spec 05 §5.7)."""
+        if call.caller is None or not call.caller.access.is_restricted:
+            return True
+        metadata = self._engine.functions.metadata_of(function.id, function.namespace)
+        return call.caller.access.refusal_of_call(function.id, function.namespace, metadata) is None
 
     def _is_wanted(self, function: Function, asked: FunctionListInput) -> bool:
         if not asked.include_internal and _is_internal(function):

@@ -70,7 +70,7 @@ class WorkerRegistration:
 
         Raises:
             InvalidInputError: The payload does not fit, or no connected worker made the call.
-            FunctionFailedError: The namespace is blank; nothing was applied.
+            FunctionFailedError: The namespace is blank or not for this session; nothing was applied.
         """
         given = decode_input(call, _registration)
         worker = call.caller
@@ -80,6 +80,8 @@ class WorkerRegistration:
             raise FunctionFailedError(
                 "INVALID_NAMESPACE", "namespace is blank; name a namespace or leave it out"
             )
+        if given.namespace is not None and (refusal := worker.access.refusal_of_namespace(given.namespace)):
+            raise refusal
         worker.info = _merged(worker.info, given)
         if self._is_turned_away(worker, given.namespace or worker.namespace):
             return payload.encode(Registered(success=False))

@@ -92,11 +92,10 @@ def test_the_password_of_a_store_is_not_printed() -> None:
     assert "  iii-state   redis: redis://***@redis:6379" in list(describe(config))
 
 
-def test_what_serving_would_refuse_is_not_called_valid() -> None:
+def test_a_listener_with_rules_is_shown_as_such() -> None:
     result = check("workers: [{name: iii-worker-manager, config: {rbac: {}}}]")
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert result.stderr.startswith("error[config_error]: iii-worker-manager on port 49134: `rbac`")
+    assert result.exit_code == 0
+    assert "ws://127.0.0.1:49134, with rbac" in result.stdout
 
 
 def test_every_problem_is_printed_to_stderr_with_cause_and_remedy() -> None:
