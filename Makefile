@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run install test conformance-all lint fmt types bench clean
+.PHONY: run install test conformance-all crash lint fmt types bench clean
 
 run: install
 	@$(BIN)/iii-temporal demo
@@ -22,6 +22,11 @@ $(STAMP): pyproject.toml
 test: install
 	@scripts/install-test-services
 	$(BIN)/pytest
+
+# A hundred rounds of kill -9 against the store of state.
+crash: install
+	@scripts/install-test-services
+	$(BIN)/python -m tests.integration.storage.crash_rounds --rounds 100
 
 # Also the SDKs that need a compiler of their own: cargo.
 conformance-all: install
