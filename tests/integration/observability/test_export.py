@@ -1,0 +1,130 @@
+"""Telemetry on its way to a collector, on a real socket."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from bridge.builtins.observability import Destination, ObservabilitySettings
+from tests.support.waiting import eventually
+from tests.unit.builtins.observability.harness import Harness, span
+
+SETTINGS = ObservabilitySettings(version="1.2.3", print_logs=False, logs_batch_size=1)
+OTLP = Destination(otlp=True)
+
+
+class Collector:
+    """A collector that takes what it is sent, or answers with another status."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[str, Any]] = []
+        self.status = 200
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = next(line for line in head.lower().splitlines() if line.startswith("content-length:"))
+        body = await reader.readexactly(int(length.partition(":")[2]))
+        if self.status == httpx.codes.OK:
+            self.received.append((head.split(" ")[1], json.loads(body)))
+        writer.write(f"HTTP/1.1 {self.status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    def names(self) -> list[str]:
+        return [
+            each["name"]
+            for _, body in self.received
+            for sender in body.get("resourceSpans", ())
+            for scope in sender["scopeSpans"]
+            for each in scope["spans"]
+        ]
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Collector]:
+    collector = Collector()
+    server = await asyncio.start_server(collector.serve, "127.0.0.1", 0)
+    collector.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield collector
+
+
+def harness_for(collector: Collector, **settings: Any) -> Harness:
+    return Harness(replace(SETTINGS, endpoint=collector.url, **settings))
+
+
+async def test_everything_arrives_where_collectors_take_it(collector: Collector) -> None:
+    harness = harness_for(collector, traces=OTLP, logs=OTLP, metrics=OTLP)
+    harness.send_spans(span("s1", order=7))
+    await harness.call("engine::log::warn", {"message": "slow", "service_name": "billing"})
+    harness.send_metrics({"name": "cpu", "gauge": {"dataPoints": [{"asDouble": 0.5}]}})
+    await harness.observability.close()
+
+    assert sorted(path for path, _ in collector.received) == ["/v1/logs", "/v1/metrics", "/v1/traces"]
+    bodies = dict(collector.received)
+    (spans,) = bodies["/v1/traces"]["resourceSpans"]
+    assert spans["scopeSpans"][0]["spans"][0]["attributes"] == [{"key": "order", "value": {"intValue": 7}}]
+    (logs,) = bodies["/v1/logs"]["resourceLogs"]
+    assert logs["resource"]["attributes"] == [{"key": "service.name", "value": {"stringValue": "billing"}}]
+    assert logs["scopeLogs"][0]["logRecords"][0]["severityText"] == "WARN"
+    (metrics,) = bodies["/v1/metrics"]["resourceMetrics"]
+    assert metrics["scopeMetrics"][0]["metrics"][0]["name"] == "cpu"
+
+
+async def test_a_full_batch_is_sent_without_waiting(collector: Collector) -> None:
+    harness = harness_for(collector, logs=Destination(memory=True, otlp=True))
+    await harness.observability.start()
+    await harness.call("engine::log::info", {"message": "x"})
+
+    assert await eventually(lambda: [path for path, _ in collector.received]) == ["/v1/logs"]
+    assert (await harness.call("engine::logs::list", {}))["total"] == 1
+    await harness.aclose()
+    await harness.observability.close()
+
+
+@pytest.mark.parametrize(("status", "arrives"), [(503, ["work"]), (429, ["work"]), (400, [])])
+async def test_what_a_collector_refuses_for_now_is_sent_again(
+    collector: Collector, status: int, arrives: list[str]
+) -> None:
+    harness = harness_for(collector, traces=OTLP)
+    harness.send_spans(span("s1"))
+    exporter = harness.observability._exporter
+    assert exporter is not None
+    collector.status = status
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(2):
+            await exporter._send(exporter._spans)
+    collector.status = 200
+    await harness.observability.close()
+
+    assert collector.names() == arrives
+    assert [line["event"] for line in lines] == ["collector takes no telemetry"]
+
+
+async def test_a_collector_that_is_away_does_not_make_the_bridge_grow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bridge.builtins.observability.export._MOST_WAITING", 2)
+    harness = Harness(replace(SETTINGS, endpoint="http://127.0.0.1:1", traces=OTLP))
+    exporter = harness.observability._exporter
+    assert exporter is not None
+    for each in range(5):
+        harness.send_spans(span(f"s{each}"))
+        await exporter._send(exporter._spans)
+
+    assert (exporter._spans.count, exporter._spans.dropped) == (2, 3)
+    await harness.observability.close()
+
+
+async def test_only_sampled_spans_leave(collector: Collector) -> None:
+    harness = harness_for(collector, traces=OTLP, sampling=replace(SETTINGS.sampling, default=0.0))
+    harness.send_spans(span("s1"))
+    await harness.observability.close()
+
+    assert collector.received == []
