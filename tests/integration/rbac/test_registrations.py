@@ -1,10 +1,12 @@
 """What a session may register on a port with rules, and under which names."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosedError
 
 from bridge.engine.access import ExposedIds, Pattern
 from tests.integration.rbac.guarded import Guarded, refuse
@@ -119,6 +121,18 @@ async def test_registrations_keep_their_order_while_a_hook_thinks(bridge: Guarde
     assert (await client.hear("invocationresult"))["result"] == "late"
     assert not bridge.offers("f")
     assert bridge.offers("g")
+
+
+async def test_a_session_that_floods_a_slow_hook_is_dropped(bridge: Guarded) -> None:
+    bridge.rules = replace(bridge.rules, function_hook_id="on::function")
+    bridge.offer_slow("on::function", asyncio.Event(), {})
+    client = await bridge.client()
+    other = await bridge.client()
+    with suppress(ConnectionClosedError):
+        for number in range(10_002):
+            await client.say("registerfunction", id=f"f{number}")
+    await bridge.trusted.departure_of(client.id)
+    assert await other.is_served()
 
 
 async def test_a_session_without_the_rights_registers_nothing(bridge: Guarded) -> None:
