@@ -213,6 +213,9 @@ class Admission:
         if refusal := self._access.refusal_of_namespace(namespace):
             self._drop("function", message.id, str(refusal))
             return
+        if _reads_secrets(message):
+            self._drop("function", message.id, "its `auth` names variables of the bridge's environment")
+            return
 
         def proceed(answer: msgspec.Raw) -> None:
             changed = _function_answer.decode(answer)
@@ -363,6 +366,26 @@ def refusal_of_functions_in(
             if refusal := access.refusal_of_binding(each, namespace, metadata):
                 return refusal
     return None
+
+
+class _Invocation(msgspec.Struct, frozen=True):
+    auth: msgspec.Raw = ABSENT
+
+
+_invocation = msgspec.json.Decoder(_Invocation)
+
+
+def _reads_secrets(message: RegisterFunction) -> bool:
+    """Tell whether a function behind a URL would be sent what the bridge's environment holds (spec 01 §6).
+
+    Whoever chooses both the URL and the variable could read every secret of the process.
+    """
+    if not is_present(message.invocation):
+        return False
+    try:
+        return is_present(_invocation.decode(message.invocation).auth)
+    except msgspec.MsgspecError:
+        return True
 
 
 def _or_null(value: msgspec.Raw) -> msgspec.Raw:

@@ -9,6 +9,9 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from bridge.engine.access import ExposedIds, Pattern
+from bridge.engine.functions import BuiltinHandler
+from bridge.errors import FunctionNotFoundError
+from bridge.protocol.inbound import RegisterFunction
 from tests.integration.rbac.guarded import Guarded, refuse
 from tests.integration.worker_socket.live import Client
 
@@ -257,6 +260,25 @@ async def test_nobody_takes_the_place_of_the_bridge_or_of_its_guards(bridge: Gua
     own_type = bridge.engine.triggers.find_type("engine::workers-available")
     assert own_type is not None
     assert own_type.owner_name == "iii-engine-functions"
+
+
+async def test_no_session_has_the_environment_of_the_bridge_sent_to_a_url(bridge: Guarded) -> None:
+    asked: list[str] = []
+
+    class UrlFunctions:
+        def offer(self, message: RegisterFunction) -> BuiltinHandler:
+            asked.append(message.id)
+            raise FunctionNotFoundError(message.id)
+
+    bridge.engine.http_functions = UrlFunctions()
+    client = await bridge.client()
+    url = {"url": "https://example.com"}
+    auth = {"auth": {"type": "bearer", "token_key": "PATH"}}
+    await client.say("registerfunction", id="secret", invocation=url | auth)
+    await client.say("registerfunction", id="malformed", invocation=[1])
+    await client.say("registerfunction", id="plain", invocation=url)
+    assert await client.is_served()
+    assert asked == ["plain"]
 
 
 async def test_the_triggers_of_trusted_workers_are_out_of_reach(bridge: Guarded) -> None:
