@@ -16,6 +16,7 @@ import structlog
 from bridge.builtins.channels import Channels, ChannelTable
 from bridge.builtins.cron import CronTriggers
 from bridge.builtins.engine_functions import EngineFunctions
+from bridge.builtins.exec import Exec
 from bridge.builtins.http import Http
 from bridge.builtins.http_functions import HttpFunctions, HttpFunctionsSettings
 from bridge.builtins.observability import Observability
@@ -37,6 +38,7 @@ from bridge.protocol.inbound import RegisterFunction
 from bridge.settings import (
     access_rules,
     cron_settings,
+    exec_settings,
     http_functions_settings,
     http_settings,
     queue_settings,
@@ -175,6 +177,7 @@ class Bridge:
         workers = [
             await self._listen(engine, each, channels, observability, closing) for each in config.listeners
         ]
+        await self._open_processes(engine, closing)
         return Addresses(
             workers=tuple(workers),
             http=http,
@@ -319,6 +322,14 @@ class Bridge:
         self._sockets.append(socket)
         closing.push_async_callback(socket.disconnect_all)
         return f"ws://{listener.host}:{port}"
+
+    async def _open_processes(self, engine: Engine, closing: AsyncExitStack) -> None:
+        blocks = self._config.processes
+        for number, block in enumerate(blocks, start=1):
+            name = "exec" if len(blocks) == 1 else f"exec-{number}"
+            processes = Exec(exec_settings(block), engine.spawn, name=name, clock_s=time.monotonic)
+            await processes.start()
+            closing.push_async_callback(processes.close)
 
     async def _announce(self, temporal: TemporalService, addresses: Addresses) -> None:
         await temporal.ready.wait()

@@ -5,12 +5,14 @@ from pathlib import Path
 from temporalio.service import TLSConfig
 
 from bridge.builtins.cron import CronSettings
+from bridge.builtins.exec import ExecSettings
 from bridge.builtins.http import CorsSettings, GlobalMiddleware, HttpSettings
 from bridge.builtins.http_functions import HttpFunctionsSettings
 from bridge.builtins.state import StateSettings
 from bridge.builtins.stream import StreamSettings
 from bridge.config import (
     BridgeConfig,
+    ExecBlock,
     ExposeRule,
     HttpBlock,
     HttpFunctionsBlock,
@@ -33,6 +35,7 @@ from workflows.contract import RetryRules
 __all__ = [
     "access_rules",
     "cron_settings",
+    "exec_settings",
     "http_functions_settings",
     "http_settings",
     "queue_settings",
@@ -76,6 +79,11 @@ def http_functions_settings(block: HttpFunctionsBlock) -> HttpFunctionsSettings:
     """Translate `iii-http-functions`."""
     security = block.security
     return HttpFunctionsSettings(security.url_allowlist, security.block_private_ips, security.require_https)
+
+
+def exec_settings(block: ExecBlock) -> ExecSettings:
+    """Translate `iii-exec`."""
+    return ExecSettings(block.commands, block.watch)
 
 
 def cron_settings(block: TemporalBlock) -> CronSettings:
