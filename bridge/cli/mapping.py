@@ -82,8 +82,6 @@ def _attempts(queue: QueueConfig) -> str:
 
 
 def _trigger_types(config: BridgeConfig) -> Rows:
-    chain = names.chain_id(Tenancy(prefix=config.temporal.prefix), "<receipt>")
-    yield "durable:subscriber, queue", f"one workflow {chain} per subscribed function and message"
     if config.cron:
         yield "cron", f"one Schedule {config.temporal.prefix}.cron/<function id>/<digest> per trigger"
     served = {
@@ -91,7 +89,6 @@ def _trigger_types(config: BridgeConfig) -> Rows:
         "state": config.state,
         "stream, stream:join, stream:leave": config.stream,
         "subscribe": config.pubsub,
-        "configuration": config.configuration,
         "log, trace": config.observability,
         "engine::functions-available": config.listeners,
         "engine::workers-available": config.listeners,
@@ -99,6 +96,8 @@ def _trigger_types(config: BridgeConfig) -> Rows:
     for types, block in served.items():
         if block is not None:
             yield types, "calls the function directly; nothing in Temporal"
+    yield "durable:subscriber, queue", "not served by this version: enqueue to a named queue instead"
+    yield "configuration", "not served by this version: change the file and restart"
 
 
 def _adapters(config: BridgeConfig) -> Rows:

@@ -7,7 +7,6 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from bridge.config.block import (
     Block,
-    FunctionId,
     Milliseconds,
     Name,
     PositiveMilliseconds,
@@ -37,27 +36,14 @@ QueueName = Annotated[str, AfterValidator(_short_enough)]
 
 
 class DeadLetterLimits(Block):
-    """When the dead letters of a queue are too many; all keys are ours.
+    """When the dead letters of a queue are too many; ours.
 
     Attributes:
-        capacity: Dead letters the operator is ready to have; `None` watches nothing.
-        alert_at: The share of the capacity that raises the alert.
-        alert_function_id: Called once each time that share is crossed.
+        capacity: Dead letters the operator is ready to have, for metrics and alert rules; `None` watches
+            nothing.
     """
 
     capacity: Annotated[int, Field(ge=1, le=2**32 - 1)] | None = None
-    alert_at: Annotated[float, Field(gt=0, le=1)] = 0.8
-    alert_function_id: FunctionId | None = None
-
-    @field_validator("alert_function_id")
-    @classmethod
-    def _needs_capacity(cls, function_id: str | None, info: ValidationInfo) -> str | None:
-        if function_id is not None and info.data.get("capacity", 1) is None:
-            raise conflict(
-                "`alert_function_id` would never be called without a `capacity`",
-                "add `capacity`, the number of dead letters that is too many",
-            )
-        return function_id
 
 
 class QueueConfig(Block):
@@ -68,18 +54,14 @@ class QueueConfig(Block):
         concurrency: Messages worked on at once, for fifo groups worked on at once, per bridge process.
         kind: Key `type`. `fifo` keeps the order of messages with the same `message_group_field`.
         message_group_field: The top-level payload key that names the group.
-        max_priority: The highest priority, for `priority_field`.
-        priority_field: The top-level payload key that holds a message's priority.
+        max_priority: Accepted and without effect, as on iii's own adapter.
+        priority_field: Accepted and without effect, as on iii's own adapter.
         backoff_ms: Delay after the first failure.
         poll_interval_ms: Accepted and without effect; Temporal pushes.
         timeout_ms: Ours. How long one attempt may take.
         max_backoff_ms: Ours. The longest delay between two attempts.
         backoff_type: Ours. How the delay grows.
         non_retryable_errors: Ours. Error codes that go to the dead letters at once.
-        on_dead_letter: Ours. Whether a fifo group goes on after a dead letter or waits for the operator.
-        dedupe_field: Ours. The payload key whose value is accepted once per window.
-        dedupe_window_ms: Ours. The length of that window.
-        delay_field: Ours. The payload key that holds a delay before the first attempt, in milliseconds.
         rate_per_s: Ours. Attempts started per second over all bridges; `None` is unlimited.
         provider_timeout_ms: Ours. How long a message waits for a worker that offers its function;
             `None` waits for ever.
@@ -100,10 +82,6 @@ class QueueConfig(Block):
     )
     backoff_type: Literal["exponential", "linear", "fixed"] = "exponential"
     non_retryable_errors: Annotated[tuple[Name, ...], Field(strict=False)] = ()
-    on_dead_letter: Literal["continue", "block"] = "continue"
-    dedupe_field: Name | None = None
-    dedupe_window_ms: PositiveMilliseconds = 300_000
-    delay_field: Name | None = None
     rate_per_s: Annotated[float, Field(gt=0, le=100_000)] | None = None
     provider_timeout_ms: PositiveMilliseconds | None = None
     dlq: DeadLetterLimits = DeadLetterLimits()
@@ -151,16 +129,6 @@ class QueueConfig(Block):
             )
         return max_backoff_ms
 
-    @field_validator("dedupe_window_ms")
-    @classmethod
-    def _has_a_field_to_compare(cls, window_ms: int, info: ValidationInfo) -> int:
-        if info.data.get("dedupe_field", "") is None:
-            raise conflict(
-                "`dedupe_window_ms` has no effect without `dedupe_field`",
-                "name the payload key to compare in `dedupe_field`",
-            )
-        return window_ms
-
 
 class QueueBlock(Block):
     """Named queues, and the defaults of durable topics.
@@ -199,6 +167,8 @@ class QueueBlock(Block):
                 " remove the adapter"
             )
         for name, queue in self.queues.items():
+            if queue.priority_field is not None or queue.max_priority is not None:
+                yield f"queue '{name}': `priority_field` and `max_priority` have no effect; remove them"
             if queue.message_group_field is not None and not queue.is_fifo:
                 yield (
                     f"queue '{name}': `message_group_field` has no effect on a standard queue;"

@@ -26,13 +26,9 @@ def test_defaults_of_a_queue_are_those_of_iii_and_ours() -> None:
         "max_backoff_ms": 3_600_000,
         "backoff_type": "exponential",
         "non_retryable_errors": (),
-        "on_dead_letter": "continue",
-        "dedupe_field": None,
-        "dedupe_window_ms": 300_000,
-        "delay_field": None,
         "rate_per_s": None,
         "provider_timeout_ms": None,
-        "dlq": {"capacity": None, "alert_at": 0.8, "alert_function_id": None},
+        "dlq": {"capacity": None},
     }
 
 

@@ -351,20 +351,6 @@ CASES = {
         "1000",
         "give at least 5000",
     ),
-    "window without field": (
-        queue("{dedupe_window_ms: 1000}"),
-        "queue 'pay': `dedupe_window_ms` has no effect without `dedupe_field`",
-        f"{PAY}.dedupe_window_ms",
-        "1000",
-        "`dedupe_field`",
-    ),
-    "alert without capacity": (
-        queue("{dlq: {alert_function_id: ops::alert}}"),
-        "queue 'pay': `alert_function_id` would never be called without a `capacity`",
-        f"{PAY}.dlq.alert_function_id",
-        '"ops::alert"',
-        "add `capacity`",
-    ),
     "queues as a list": (
         block("iii-queue", "{queue_configs: [{name: pay}]}"),
         "iii-queue: `queue_configs` has the wrong type",
