@@ -1,5 +1,6 @@
 """What workflows need of the world besides deliveries."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,7 @@ from workflows.contract import Activity, CronTick, Parcel, Ticket
 
 __all__ = ["CronFirer", "Operations", "Sender"]
 
+_MOVES_AT_ONCE = 20
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -59,8 +61,11 @@ class Operations:
     async def move_to_chain(self, parcels: list[Parcel], payloads: RawValue) -> None:
         """Have messages go on in chains of their own; `payloads` is a JSON array in their order."""
         values = _array.decode(payloads.payload.data)
-        for parcel, value in zip(parcels, values, strict=True):
-            await self.sender.move_to_chain(parcel, bytes(value))
+        loads = list(zip(parcels, values, strict=True))
+        for at in range(0, len(loads), _MOVES_AT_ONCE):
+            async with asyncio.TaskGroup() as moves:
+                for parcel, value in loads[at : at + _MOVES_AT_ONCE]:
+                    moves.create_task(self.sender.move_to_chain(parcel, bytes(value)))
 
     @activity.defn(name=Activity.REDRIVE)
     async def redrive(self, parcel: Parcel, payload: RawValue) -> None:

@@ -33,6 +33,8 @@ from workflows.run_length import is_long, is_too_long
 __all__ = ["Chain"]
 
 _SHOWN_STEPS = 200
+_SHOWN_LOST_STEPS = 10
+_SHOWN_ERROR_LENGTH = 200
 _MOST_STEPS_AT_ONCE = 500
 """Temporal takes 2,000 pending activities of one workflow; the others wait here."""
 _MOST_BYTES_CARRIED = 1_000_000
@@ -52,9 +54,10 @@ class _Step:
     progress: Progress
     children: list[str]
 
-    def load(self) -> Loaded:
-        """Return it as what another run takes over."""
-        return Parcel(replace(self.message, children=tuple(self.children)), self.progress), self.payload
+    def load(self, *, home: str | None = None) -> Loaded:
+        """Return it as what another run takes over, or another chain under the receipt of its home."""
+        message = replace(self.message, home=home or self.message.home, children=tuple(self.children))
+        return Parcel(message, self.progress), self.payload
 
 
 @workflow.defn(dynamic=True)
@@ -104,7 +107,7 @@ class Chain:
         if not self._is_over():
             await self._continue_as_new()
         if self._lost:
-            raise ApplicationError("; ".join(self._lost.values()), type="iii.step_lost", non_retryable=True)
+            raise ApplicationError(self._what_was_lost(), type="iii.step_lost", non_retryable=True)
         return f"{self._completed} steps completed"
 
     @workflow.signal(name=Signal.ENQUEUE)
@@ -222,8 +225,10 @@ class Chain:
             await self._courier.deliver(message, step.payload, step.progress)
         except DeliveryLostError as death:
             await bury(message, step.payload, death, tenancy=self._tenancy, children=step.children)
-            self._lost[message.receipt] = f"{message.function_id} lost: {death.lost.error}"
-            self._show(message, f"lost: {death.lost.error}")
+            self._lost[message.receipt] = (
+                f"{message.function_id} lost: {death.lost.error[:_SHOWN_ERROR_LENGTH]}"
+            )
+            self._show(message, f"lost: {death.lost.error[:_SHOWN_ERROR_LENGTH]}")
         else:
             self._completed += 1
             self._lost.pop(message.receipt, None)
@@ -256,7 +261,7 @@ class Chain:
     async def _continue_as_new(self) -> None:
         """Go on in a fresh history; what has not ended goes along, or moves if it is too much."""
         while too_much := self._too_much_to_carry():
-            await move_to_chains(self._tenancy, [step.load() for step in too_much])
+            await move_to_chains(self._tenancy, [step.load(home=step.message.receipt) for step in too_much])
             for step in too_much:
                 del self._steps[step.message.receipt]
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -281,6 +286,11 @@ class Chain:
             if room < 0 and step.message.group is None:
                 moving.append(step)
         return moving
+
+    def _what_was_lost(self) -> str:
+        texts = list(self._lost.values())
+        more = len(texts) - _SHOWN_LOST_STEPS
+        return "; ".join(texts[:_SHOWN_LOST_STEPS]) + (f"; and {more} more" if more > 0 else "")
 
     def _show(self, message: Message, status: str) -> None:
         self._shown[message.receipt] = f"- `{message.function_id}` on `{message.queue}` {status}"

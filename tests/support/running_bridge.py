@@ -62,11 +62,16 @@ class RunningBridge:
 
     bridge: Bridge
     addresses: Addresses
-    client: Client
+    connected_client: Client | None
     prefix: str
     task: asyncio.Task[None]
     exits: AsyncExitStack
     workers: list[FakeSdk] = field(default_factory=list)
+
+    @property
+    def client(self) -> Client:
+        assert self.connected_client is not None, "this bridge began without Temporal"
+        return self.connected_client
 
     @property
     def tenancy(self) -> Tenancy:
@@ -116,17 +121,20 @@ class RunningBridge:
 
 
 @asynccontextmanager
-async def running_bridge(path: Path, client: Client, prefix: str) -> AsyncIterator[RunningBridge]:
+async def running_bridge(
+    path: Path, client: Client | None, prefix: str, *, awaits_temporal: bool = True
+) -> AsyncIterator[RunningBridge]:
     """Run a bridge from a file; every worker it connected leaves first."""
     bridge = Bridge(load_config(path, environ={}))
     task = asyncio.create_task(bridge.run(), name="bridge")
+    started = bridge.ready if awaits_temporal else bridge.listening
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
-            await asyncio.wait((task, bridge.ready), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task, started), return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             await task
         async with AsyncExitStack() as exits:
-            yield RunningBridge(bridge, bridge.ready.result(), client, prefix, task, exits)
+            yield RunningBridge(bridge, started.result(), client, prefix, task, exits)
     finally:
         bridge.stop()
         await task

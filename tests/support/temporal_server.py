@@ -1,11 +1,16 @@
 """A real Temporal dev server for tests, on free ports."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
-from bridge.temporal.dev_server import DevServerSettings, run_dev_server
+from temporalio.client import Client
+
+from bridge.temporal.dev_server import DevServerSettings, run_dev_server, start_command
+from tests.support.waiting import eventually
 
 
 def free_port() -> int:
@@ -16,8 +21,36 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def temporal_server(port: int | None = None, database: Path | None = None) -> AsyncIterator[str]:
+async def temporal_server(
+    port: int | None = None, database: Path | None = None, *, ends_by: Literal["stop", "kill"] = "stop"
+) -> AsyncIterator[str]:
     """Run a server and yield its address."""
     settings = DevServerSettings(port=port or free_port(), ui_port=0, database=database, has_ui=False)
+    if ends_by == "kill":
+        async with _killed_server(settings) as address:
+            yield address
+        return
     async with run_dev_server(settings) as server:
         yield server.address
+
+
+@asynccontextmanager
+async def _killed_server(settings: DevServerSettings) -> AsyncIterator[str]:
+    process = await asyncio.create_subprocess_exec(
+        *start_command(settings), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+    )
+    address = f"127.0.0.1:{settings.port}"
+
+    async def accepts() -> bool:
+        try:
+            await Client.connect(address)
+        except RuntimeError:
+            return False
+        return True
+
+    try:
+        await eventually(accepts, 20)
+        yield address
+    finally:
+        process.kill()
+        await process.wait()

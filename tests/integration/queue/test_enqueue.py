@@ -90,7 +90,7 @@ async def test_any_json_value_arrives_as_it_was_sent(bridge: RunningBridge) -> N
     worker = await bridge.connect()
     heard = Recording()
     await worker.offer(f=heard)
-    values = [None, False, 0, "", [], {}, "ü", {"a": [1, {"b": None}]}, 12345678901234567890]
+    values: list[Any] = [None, False, 0, "", [], {}, "ü", {"a": [1, {"b": None}]}, 12345678901234567890]
     for value in values:
         await worker.enqueue("f", value, "jobs")
     await bridge.eventually_handled(heard.payloads, len(values))

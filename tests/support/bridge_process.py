@@ -1,0 +1,55 @@
+"""A bridge as a process of its own, to be killed as the kernel kills."""
+
+import asyncio
+import os
+import signal
+import sys
+import sysconfig
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+READY_TIMEOUT_S = 30
+PROGRAM = Path(sysconfig.get_path("scripts")) / "iii-temporal"
+
+
+@dataclass
+class BridgeProcess:
+    """A bridge that has said that it is ready."""
+
+    process: asyncio.subprocess.Process
+    worker_url: str
+
+    async def kill(self) -> None:
+        """End it at once, as `kill -9` does."""
+        self.process.send_signal(signal.SIGKILL)
+        await self.process.wait()
+
+
+@asynccontextmanager
+async def bridge_process(config: Path) -> AsyncIterator[BridgeProcess]:
+    """Run `iii-temporal serve`; what still runs afterwards is stopped."""
+    process = await asyncio.create_subprocess_exec(
+        str(PROGRAM),
+        *("serve", "--config", str(config)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=sys.stderr,
+        env={key: value for key, value in os.environ.items() if not key.startswith(("III_", "TEMPORAL_"))},
+    )
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            yield BridgeProcess(process, await _worker_url(process))
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def _worker_url(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    async for line in process.stdout:
+        words = line.decode().split()
+        if words[:1] == ["ready"]:
+            return next(word.removeprefix("workers=") for word in words if word.startswith("workers="))
+    raise AssertionError(f"the bridge ended with {await process.wait()} before it was ready")
