@@ -1,4 +1,4 @@
-"""Record one history of every workflow shape: `python -m tests.replay.record VERSION`.
+"""Record one history of every workflow shape: `python -m tests.replay.record VERSION [SHAPE …]`.
 
 Run it once for a release, never for a version that has been released: a history that older code recorded is
 what proves that newer code still replays it.
@@ -7,14 +7,17 @@ what proves that newer code still replays it.
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 
+from bridge.settings import temporal_settings
 from tests.support.fake_sdk import Delivered, FakeSdk
 from tests.support.handlers import Failing, Gate, succeed
 from tests.support.running_bridge import (
@@ -27,6 +30,7 @@ from tests.support.running_bridge import (
 )
 from tests.support.temporal_server import temporal_server
 from tests.support.waiting import eventually
+from workflows.contract import Pace
 
 HISTORIES = Path(__file__).parent / "histories"
 QUEUES = {
@@ -160,6 +164,47 @@ async def cron_fire(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[An
     return bridge.client.get_workflow_handle(await eventually(workflow_id))
 
 
+async def chain_that_is_cancelled(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    gate = Gate()
+    await worker.offer(a__one=gate)
+    chain = bridge.chain(await worker.enqueue("a::one", {}, "plain"))
+    await eventually(lambda: gate.begun)
+    await chain.cancel()
+    return chain
+
+
+async def chain_of_a_redriven_message(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    failing = Failing(1)
+    await worker.offer(a__once=failing)
+    chain = bridge.chain(await worker.enqueue("a::once", {}, "once"))
+    await bridge.dead_letters("once")
+    await worker.trigger("iii::queue::redrive", {"queue": "once"})
+    await eventually(lambda: len(failing.calls) == 2)
+    return chain
+
+
+async def chain_that_continues_as_new(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    async def parent(call: Delivered) -> None:
+        for n in range(CONTINUING):
+            await call.enqueue("a::late", {"n": n}, "plain")
+
+    await worker.offer(a__parent=parent)
+    receipt = await worker.enqueue("a::parent", {}, "plain")
+    return await _continued(bridge, bridge.chain(receipt))
+
+
+async def lane_that_continues_as_new(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    gate = Gate()
+    sender = await bridge.connect()
+    await worker.offer(a__one=gate)
+    for n in range(CONTINUING):
+        await sender.enqueue("a::one", {"group": "g", "n": n}, "fifo")
+    gate.open()
+    return await _continued(bridge, bridge.lane("fifo", "g"))
+
+
+CONTINUING = 12
+SHORT = Pace(events_per_run=20)
 SHAPES: list[Shape] = [
     chain_of_one_step,
     chain_with_a_retry_and_a_turn,
@@ -173,28 +218,39 @@ SHAPES: list[Shape] = [
     dead_letter_redriven,
     dead_letter_discarded,
     cron_fire,
+    chain_that_is_cancelled,
+    chain_of_a_redriven_message,
+    chain_that_continues_as_new,
+    lane_that_continues_as_new,
 ]
 
 
-async def record(version: str) -> None:
-    """Record every shape into a folder named after the version."""
+async def record(version: str, names: Collection[str] = ()) -> None:
+    """Record shapes, every one unless some are named, into a folder named after the version."""
     folder = HISTORIES / version
     folder.mkdir(parents=True, exist_ok=True)
     async with temporal_server() as address:
         for shape in SHAPES:
-            async with _bridge(address) as bridge:
+            if names and shape.__name__ not in names:
+                continue
+            pace = SHORT if shape.__name__.endswith("continues_as_new") else Pace()
+            async with _bridge(address, pace) as bridge:
                 handle = await shape(bridge, await bridge.connect())
                 description = await ended(handle)
-                # The first run, should the workflow have continued as new.
-                first = bridge.client.get_workflow_handle(description.id, run_id=description.run_id)
-                history = await first.fetch_history()
+                run = bridge.client.get_workflow_handle(description.id, run_id=description.run_id)
+                history = await run.fetch_history()
                 (folder / f"{shape.__name__}.json").write_text(history.to_json() + "\n")
                 sys.stdout.write(f"{shape.__name__}: {len(history.events)} events\n")
 
 
 @asynccontextmanager
-async def _bridge(address: str) -> AsyncIterator[RunningBridge]:
-    with tempfile.TemporaryDirectory() as directory:
+async def _bridge(address: str, pace: Pace) -> AsyncIterator[RunningBridge]:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        mock.patch(
+            "bridge.app.temporal_settings", lambda block: replace(temporal_settings(block), pace=pace)
+        ),
+    ):
         prefix = new_prefix()
         config = bridge_config(address, prefix, QUEUES)
         config["workers"].append({"name": "iii-cron"})
@@ -208,5 +264,16 @@ async def _has_event(handle: WorkflowHandle[Any, Any], kind: str) -> bool:
     return any(EventType.Name(event.event_type).endswith(kind) for event in history.events)
 
 
+async def _continued(bridge: RunningBridge, handle: WorkflowHandle[Any, Any]) -> WorkflowHandle[Any, Any]:
+    """Return the first run of a workflow, once that has continued as new."""
+
+    async def first() -> WorkflowHandle[Any, Any] | None:
+        query = f"WorkflowId = '{handle.id}' AND ExecutionStatus = 'ContinuedAsNew'"
+        runs = [each async for each in bridge.client.list_workflows(query)]
+        return bridge.client.get_workflow_handle(handle.id, run_id=runs[-1].run_id) if runs else None
+
+    return await eventually(first)
+
+
 if __name__ == "__main__":
-    asyncio.run(record(sys.argv[1]))
+    asyncio.run(record(sys.argv[1], sys.argv[2:]))

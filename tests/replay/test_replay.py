@@ -1,10 +1,12 @@
 """Histories of every released version replay on this one: workflows in flight survive an upgrade."""
 
+import json
 from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
+from temporalio.workflow import NondeterminismError
 
 from bridge.temporal.workers import WORKFLOWS, sandbox
 
@@ -24,3 +26,16 @@ async def test_a_recorded_history_replays(name: str) -> None:
 def test_every_workflow_has_a_recorded_history() -> None:
     recorded = {history.workflow_id.partition("_")[0] for history in HISTORIES.values()}
     assert recorded == {"chain", "lane", "dead", "cron"}
+
+
+async def test_a_history_that_this_code_would_not_make_is_noticed() -> None:
+    told = json.loads((FOLDER / "0.1.0" / "chain_of_one_step.json").read_text())
+    (scheduled,) = [
+        event["activityTaskScheduledEventAttributes"]
+        for event in told["events"]
+        if "activityTaskScheduledEventAttributes" in event
+    ]
+    scheduled["activityType"]["name"] = "another"
+    replayer = Replayer(workflows=WORKFLOWS, workflow_runner=sandbox())
+    with pytest.raises(NondeterminismError):
+        await replayer.replay_workflow(WorkflowHistory.from_json("changed", json.dumps(told)))
