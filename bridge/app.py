@@ -100,6 +100,7 @@ class Bridge:
         self._stopping = asyncio.Event()
         self._sockets: list[WorkerSocket] = []
         self._http: Http | None = None
+        self._stream: Stream | None = None
         loop = asyncio.get_running_loop()
         self.listening: asyncio.Future[Addresses] = loop.create_future()
         self.ready: asyncio.Future[Addresses] = loop.create_future()
@@ -201,6 +202,8 @@ class Bridge:
             now_ms=_unix_ms,
         )
         metrics.watch_connections("workers", lambda: sum(each.connection_count for each in self._sockets))
+        metrics.watch_connections("http", lambda: self._http.connection_count if self._http else 0)
+        metrics.watch_connections("streams", lambda: self._stream.connection_count if self._stream else 0)
 
         async def check() -> Checks:
             is_reached = temporal.ready.is_set() and await temporal.connection.is_healthy()
@@ -289,6 +292,7 @@ class Bridge:
         stream = Stream(store, broker, settings)
         stream.register(engine)
         port = await stream.start()
+        self._stream = stream
         closing.push_async_callback(stream.close)
         return f"ws://{block.host}:{port}"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from prometheus_client import (
     CollectorRegistry,
@@ -44,6 +45,15 @@ ReadQueues = Callable[[], Awaitable[Sequence[QueueState]]]
 """Asks Temporal about the queues; raises `BridgeError` when it does not answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class _CallSeries:
+    """What is counted of one function."""
+
+    succeeded: Counter
+    failed: Counter
+    seconds: Histogram
+
+
 class BridgeMetrics(Observer):
     """Counts what the bridge does.
 
@@ -71,7 +81,7 @@ class BridgeMetrics(Observer):
         self._read_queues = read_queues
         self._queues_read_s: float | None = None
         self._reading = asyncio.Lock()
-        self._function_ids: set[str] = set()
+        self._call_series: dict[str, _CallSeries] = {}
         # Otherwise every counter has a second series that nobody reads.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
@@ -106,14 +116,14 @@ class BridgeMetrics(Observer):
 
     def call_started(self, start: CallStart) -> Callable[[Outcome], None]:
         """Count a call and measure how long it takes."""
-        function_id = self._function_label(start)
+        series = self._series_of(start)
         began_s = self._clock_s()
         self._in_flight.inc()
 
         def end(outcome: Outcome) -> None:
             self._in_flight.dec()
-            self._calls.labels(function_id, "error" if outcome.error else "success").inc()
-            self._call_seconds.labels(function_id).observe(self._clock_s() - began_s)
+            (series.failed if outcome.error else series.succeeded).inc()
+            series.seconds.observe(self._clock_s() - began_s)
 
         return end
 
@@ -263,16 +273,19 @@ class BridgeMetrics(Observer):
             if queue.waiting is not None:
                 self._waiting.labels(queue.name).set(queue.waiting)
 
-    def _function_label(self, start: CallStart) -> str:
-        """Return the label of a function; ids that nobody offers and ids beyond the limit share one each."""
-        if start.function is None:
-            return "(unknown)"
-        function_id = start.function.id
-        if function_id not in self._function_ids:
-            if len(self._function_ids) >= _MOST_FUNCTIONS:
-                return "(other)"
-            self._function_ids.add(function_id)
-        return function_id
+    def _series_of(self, start: CallStart) -> _CallSeries:
+        """Return a function's time series; ids that nobody offers and ids beyond the limit share theirs."""
+        function_id = start.function.id if start.function else "(unknown)"
+        series = self._call_series.get(function_id)
+        if series is None:
+            if len(self._call_series) >= _MOST_FUNCTIONS and start.function:
+                function_id = "(other)"
+            series = self._call_series[function_id] = _CallSeries(
+                succeeded=self._calls.labels(function_id, "success"),
+                failed=self._calls.labels(function_id, "error"),
+                seconds=self._call_seconds.labels(function_id),
+            )
+        return series
 
     def _worker_changed(self, event: str, _: Worker) -> None:
         if event != "worker_metadata_updated":

@@ -63,6 +63,11 @@ class HttpServer:
             ) from exc
         return int(self._server.sockets[0].getsockname()[1])
 
+    @property
+    def connection_count(self) -> int:
+        """How many clients are connected now."""
+        return len(self._state.connections)
+
     async def close(self, deadline_s: float) -> None:
         """Stop accepting, hang up on idle clients, let running requests end; cut them at the deadline.
 

@@ -68,6 +68,11 @@ class Http:
         """
         return await self._server.start(self._settings.host, self._settings.port)
 
+    @property
+    def connection_count(self) -> int:
+        """How many clients are connected now."""
+        return self._server.connection_count
+
     async def close(self, deadline_s: float = CLOSE_DEADLINE_S) -> None:
         """Stop: running requests may end until the deadline. Closing again does nothing."""
         await self._server.close(deadline_s)

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import UNSET
+
 from bridge.builtins.observability import otlp
 from bridge.builtins.observability.settings import ObservabilitySettings
-from bridge.builtins.observability.spans import Spans
+from bridge.builtins.observability.spans import SpanRecord, Spans
 from bridge.engine.calls import Outcome
 from bridge.engine.observation import CallStart, DeliveryStart, EnqueueStart, Observer, OnEnd
 from bridge.engine.tracing import valid_traceparent
@@ -18,6 +20,7 @@ _OK, _ERROR = 1, 2
 _OWN_SPAN_BYTES = 1024
 _SAMPLED = 1
 _SPAN_ID_LENGTH = 16
+_FLAGS = slice(53, 55)
 
 
 class SpanRecorder(Observer):
@@ -44,6 +47,7 @@ class SpanRecorder(Observer):
             "service.version": settings.service_version or settings.version,
             "service.namespace": settings.service_namespace,
         }
+        self._service_name = settings.service_name
         self._resource = otlp.Resource(otlp.key_values({key: text for key, text in about.items() if text}))
         self._scope = otlp.Scope("iii-temporal", settings.version)
         self._spans = spans
@@ -114,31 +118,50 @@ class SpanRecorder(Observer):
         *,
         span_id: str | None = None,
     ) -> OnEnd:
-        trace_id, own_id = traceparent.split("-")[1:3]
+        _, trace_id, own_id, _ = traceparent.split("-", 3)
         above = valid_traceparent(parent)
         began_ns = self._now_ns()
 
         def end(error: ErrorBody | None) -> None:
-            span = otlp.Span(
+            pairs = [(key, str(value)) for key, value in attributes.items() if value is not None]
+            if error is not None:
+                pairs.append(("error.type", error.code))
+            record = SpanRecord(
                 trace_id=trace_id,
                 span_id=span_id or own_id,
                 parent_span_id=above.split("-")[2] if above else None,
                 name=name,
-                kind=kind,
                 start_time_unix_nano=began_ns,
                 end_time_unix_nano=self._now_ns(),
-                attributes=otlp.key_values(
-                    {key: value for key, value in attributes.items() if value is not None}
-                    | ({"error.type": error.code} if error else {})
-                ),
-                status=otlp.Status(_ERROR, error.message) if error else otlp.Status(_OK),
+                status="error" if error else "ok",
+                status_description=error.message if error else UNSET,
+                attributes=pairs,
+                service_name=self._service_name,
+                events=[],
+                links=[],
+                instrumentation_scope_name=self._scope.name,
+                instrumentation_scope_version=self._scope.version,
                 flags=_SAMPLED,
             )
-            sender = otlp.ResourceSpans(self._resource, [otlp.ScopeSpans(self._scope, [span])])
-            self._spans.take(otlp.TracesRequest([sender]), _OWN_SPAN_BYTES)
+            self._spans.add(record, _OWN_SPAN_BYTES, lambda: self._encode(record, kind, error))
 
         return end
 
+    def _encode(self, record: SpanRecord, kind: int, error: ErrorBody | None) -> otlp.ResourceSpans:
+        span = otlp.Span(
+            trace_id=record.trace_id,
+            span_id=record.span_id,
+            parent_span_id=record.parent_span_id,
+            name=record.name,
+            kind=kind,
+            start_time_unix_nano=record.start_time_unix_nano,
+            end_time_unix_nano=record.end_time_unix_nano,
+            attributes=otlp.key_values(dict(record.attributes)),
+            status=otlp.Status(_ERROR, error.message) if error else otlp.Status(_OK),
+            flags=_SAMPLED,
+        )
+        return otlp.ResourceSpans(self._resource, [otlp.ScopeSpans(self._scope, [span])])
+
 
 def _is_sampled(traceparent: str) -> bool:
-    return bool(int(traceparent.split("-")[3], 16) & _SAMPLED)
+    return bool(int(traceparent[_FLAGS], 16) & _SAMPLED)

@@ -124,6 +124,20 @@ class Spans:
         """Forget every span."""
         self._store.clear()
 
+    def add(self, record: SpanRecord, size_bytes: int, encode: Callable[[], otlp.ResourceSpans]) -> None:
+        """Take one span of the bridge itself.
+
+        Args:
+            record: The span.
+            size_bytes: About how much memory it takes.
+            encode: Gives the span for a collector.
+        """
+        if not self._sampler.keeps(record.trace_id, record.name, record.service_name):
+            return
+        self._keep([record], size_bytes)
+        if self._export is not None:
+            self._export(encode(), 1)
+
     def take(self, request: otlp.TracesRequest, size_bytes: int) -> None:
         """Take what came in together.
 
@@ -138,11 +152,15 @@ class Spans:
         kept: list[SpanRecord] = []
         for sender in request.resource_spans:
             kept += self._sample(sender)
-        if self.are_kept and kept:
-            for record in kept:
+        if kept:
+            self._keep(kept, share_bytes)
+
+    def _keep(self, records: list[SpanRecord], share_bytes: int) -> None:
+        if self.are_kept:
+            for record in records:
                 self._store.add(record, share_bytes)
             for listener in self.on_spans:
-                listener(kept)
+                listener(records)
 
     def _sample(self, sender: otlp.ResourceSpans) -> list[SpanRecord]:
         """Reduce what a sender sent to what is kept, and pass that on."""

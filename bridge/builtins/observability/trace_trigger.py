@@ -92,6 +92,8 @@ class TraceTrigger:
 
     def fire(self, spans: Iterable[SpanRecord]) -> None:
         """Note spans; the functions are told of their traces a moment later."""
+        if not self._watchers:
+            return
         for span in spans:
             if span.trace_id in self._own_traces or (span.is_internal and span.parent_span_id is None):
                 continue

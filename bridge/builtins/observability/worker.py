@@ -10,6 +10,7 @@ import structlog
 from bridge.builtins.observability import otlp
 from bridge.builtins.observability.alerts import Alerts, Post
 from bridge.builtins.observability.baggage import register_baggage
+from bridge.builtins.observability.call_log import CallLog
 from bridge.builtins.observability.engine_statistics import EngineStatistics
 from bridge.builtins.observability.export import OtlpExporter
 from bridge.builtins.observability.log_trigger import LogTrigger
@@ -89,6 +90,7 @@ class Observability:
             b"LOGS": (msgspec.json.Decoder(otlp.LogsRequest, strict=False), self._logs.take),
             b"MTRC": (msgspec.json.Decoder(otlp.MetricsRequest, strict=False), self._metrics.take),
         }
+        engine.observers.append(CallLog(clock_s))
         if settings.traces.is_on:
             engine.observers.append(SpanRecorder(settings, self._spans, engine.new_id, now_ns))
 

@@ -87,6 +87,11 @@ class StreamSocket:
             ) from exc
         return int(next(iter(self._server.sockets)).getsockname()[1])
 
+    @property
+    def connection_count(self) -> int:
+        """How many clients are connected now."""
+        return len(self._server.connections) if self._server else 0
+
     def disconnect_clients(self) -> None:
         """Cut off every client: each comes back, joins again and sees what it missed in a fresh `sync`."""
         for connection in list(self._server.connections) if self._server else ():

@@ -108,6 +108,11 @@ class Stream:
         await self._broker.settle()
         return await self._socket.start(self._settings.host, self._settings.port)
 
+    @property
+    def connection_count(self) -> int:
+        """How many clients are connected now."""
+        return self._socket.connection_count if self._socket else 0
+
     async def close(self) -> None:
         """Disconnect every client; leave triggers run on in the engine's tasks."""
         if self._socket is not None:

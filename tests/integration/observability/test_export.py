@@ -77,6 +77,20 @@ async def test_everything_arrives_where_collectors_take_it(collector: Collector)
     assert metrics["scopeMetrics"][0]["metrics"][0]["name"] == "cpu"
 
 
+async def test_spans_of_the_bridge_itself_leave_as_well(collector: Collector) -> None:
+    harness = harness_for(collector, traces=OTLP)
+    harness.offer("shop::order", lambda _: None)
+    await harness.call("shop::order", {})
+    await harness.observability.close()
+
+    assert collector.names() == ["call shop::order"]
+    (_, body) = collector.received[0]
+    (sender,) = body["resourceSpans"]
+    assert {"key": "service.name", "value": {"stringValue": "iii"}} in sender["resource"]["attributes"]
+    (sent,) = sender["scopeSpans"][0]["spans"]
+    assert (sent["status"], sent["kind"]) == ({"code": 1}, 1)
+
+
 async def test_a_full_batch_is_sent_without_waiting(collector: Collector) -> None:
     harness = harness_for(collector, logs=Destination(memory=True, otlp=True))
     await harness.observability.start()

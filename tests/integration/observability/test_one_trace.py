@@ -108,5 +108,16 @@ async def test_what_waits_for_a_provider_shows_in_the_metrics(bridge: RunningBri
     assert await eventually(shows)
 
 
+async def test_connections_show_by_listener(bridge: RunningBridge) -> None:
+    await bridge.connect()
+    async with httpx.AsyncClient() as client:
+        await client.get(f"{bridge.addresses.http}/nowhere")
+        text = (await client.get(f"{bridge.addresses.admin}/metrics")).text
+
+    assert 'iii_connections{listener="workers"} 1.0' in text
+    assert 'iii_connections{listener="http"} 1.0' in text
+    assert 'iii_connections{listener="streams"} 0.0' in text
+
+
 def _flat(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [each for node in nodes for each in (node, *_flat(node["children"]))]
