@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -104,6 +105,8 @@ async def serve_with_dev_server(
     """
     async with run_dev_server(settings) as server:
         loaded = load_from(config, temporal_address=server.address, temporal_ui_url=server.ui_url)
+        if server.ui_url is None:
+            loaded = replace(loaded, temporal=loaded.temporal.model_copy(update={"ui_url": None}))
         watching = asyncio.create_task(_watch(server, requested), name="watch temporal dev server")
         try:
             await serve_until(requested, loaded, ready)
