@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Literal
 
 import structlog
@@ -19,12 +20,13 @@ _LEVELS = {
 }
 
 
-def configure_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
+def configure_logs(log_format: LogFormat, *, level: int = logging.INFO, silent: Sequence[str] = ()) -> None:
     """Send every log line, our own and the libraries', through one renderer.
 
     Args:
         log_format: `json` writes one object a line, `pretty` aligned text.
         level: What is not worth a line of our own; of the libraries, warnings and worse are.
+        silent: Loggers that say nothing, because the command shows the same in its own way.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -62,6 +64,8 @@ def configure_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("bridge").setLevel(level)
+    for name in silent:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("websockets").setLevel(logging.ERROR)
     # The SDK logs every failed attempt with a traceback; we log what a reader needs of it ourselves.
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
