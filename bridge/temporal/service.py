@@ -18,6 +18,7 @@ from bridge.temporal.dead_letters import DeadLetters
 from bridge.temporal.delivery import EngineDeliverer
 from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue, TemporalEnqueuer
 from bridge.temporal.search_attributes import ensure_search_attributes
+from bridge.temporal.sender import TemporalSender
 from bridge.temporal.waiting import WaitingMessages
 from bridge.temporal.workers import QueueWorker, run_workers
 from workflows.contract import Pace, Tenancy
@@ -79,10 +80,13 @@ class TemporalService:
         self._stopping = asyncio.Event()
         self.ready = asyncio.Event()
         self.connection = TemporalConnection(settings.address)
+        self._sender = TemporalSender(
+            self.connection, self.tenancy, timedelta(milliseconds=settings.enqueue.timeout_ms)
+        )
         self.enqueuer = TemporalEnqueuer(
-            self.connection,
+            self._sender,
+            settings.address.target,
             {name: queue.messages for name, queue in queues.items()},
-            tenancy=self.tenancy,
             settings=settings.enqueue,
             new_id=engine.new_id,
             now_ms=lambda: time.time_ns() // 1_000_000,
@@ -133,7 +137,7 @@ class TemporalService:
                     self._tenancy,
                     {name: queue.worker for name, queue in self._queues.items()},
                     deliveries=Deliveries(self._deliverer),
-                    operations=Operations(self.enqueuer, fire_cron),
+                    operations=Operations(self._sender, fire_cron),
                     stop=self._stopping,
                     drain_timeout=timedelta(milliseconds=self._settings.drain_timeout_ms),
                 )

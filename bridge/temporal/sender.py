@@ -1,0 +1,208 @@
+"""Chains and lanes, started and signalled: every way in which a message reaches a workflow."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from temporalio.api.common.v1 import Payload
+from temporalio.client import WorkflowQueryRejectedError
+from temporalio.common import (
+    QueryRejectCondition,
+    RawValue,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from bridge.temporal.connection import TemporalConnection
+from workflows.contract import (
+    ChainStart,
+    ChildEnqueued,
+    LaneStart,
+    Message,
+    Parcel,
+    Query,
+    SearchAttribute,
+    Signal,
+    Tenancy,
+    Ticket,
+    WorkflowType,
+)
+from workflows.names import chain_id, lane_id, search_text, task_queue
+
+__all__ = ["TemporalSender"]
+
+log = structlog.get_logger("bridge.queue")
+
+_SUMMARY_LENGTH = 200
+
+
+class TemporalSender:
+    """Sends messages to their workflows.
+
+    Every method raises `RPCError` when Temporal refuses or does not answer, and `EnqueueError` before it has
+    been reached for the first time.
+
+    Args:
+        connection: The way to Temporal.
+        tenancy: The names to use; read at every message.
+        rpc_timeout: How long one call may take.
+    """
+
+    def __init__(
+        self, connection: TemporalConnection, tenancy: Callable[[], Tenancy], rpc_timeout: timedelta
+    ) -> None:
+        self._connection = connection
+        self._tenancy = tenancy
+        self._rpc_timeout = rpc_timeout
+
+    async def start_chain(self, message: Message, payload: bytes) -> None:
+        """Begin a chain with a message. The id is the receipt, so a second start of it changes nothing."""
+        tenancy = self._tenancy()
+        start = ChainStart(tenancy, parcels=(Parcel(message),))
+        try:
+            await self._connection.client.start_workflow(
+                message.function_id,
+                args=[start, _raw(payload)],
+                id=chain_id(tenancy, message.receipt),
+                task_queue=task_queue(tenancy),
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                search_attributes=_chain_attributes(tenancy, message),
+                static_summary=f"queue {message.queue}"[:_SUMMARY_LENGTH],
+                rpc_timeout=self._rpc_timeout,
+                request_eager_start=True,
+            )
+        except WorkflowAlreadyStartedError:
+            log.debug("already enqueued", receipt=message.receipt)
+
+    async def add_step(self, message: Message, payload: bytes) -> None:
+        """Add a step to a chain that runs."""
+        await self._signal(self.chain_of(message), Signal.ENQUEUE, [Parcel(message), _raw(payload)])
+
+    async def add_step_for_lane(self, message: Message, payload: bytes, *, lane_workflow_id: str) -> None:
+        """Add a step that the handler of a lane's own message enqueued; its chain begins with the first."""
+        child = ChildEnqueued(message.home, message.receipt)
+        await self._signal(lane_workflow_id, Signal.CHILD_ENQUEUED, [child])
+        start = ChainStart(self._tenancy(), lane_step=message.home, lane_id=lane_workflow_id)
+        await self._give_to_chain(start, Parcel(message), payload)
+
+    async def move_to_chain(self, parcel: Parcel, payload: bytes) -> None:
+        """Have a message go on in the chain that is its home."""
+        await self._give_to_chain(ChainStart(self._tenancy()), parcel, payload)
+
+    async def redrive(self, parcel: Parcel, payload: bytes) -> None:
+        """Send a dead message on its way again, in the chain that is its home."""
+        await self.move_to_chain(parcel, payload)
+        if (ticket := self.ticket_of(parcel.message)) is not None:
+            await self.take_turn(ticket)
+
+    async def join_message(self, message: Message, group: str, payload: bytes) -> None:
+        """Give a lane a message of its own."""
+        await self._signal_lane(message.queue, group, Signal.JOIN_MESSAGE, [message, _raw(payload)])
+
+    async def join_lane(self, ticket: Ticket) -> None:
+        """Make sure that a chain's step stands in its lane's line, without a trace where it does."""
+        lane = lane_id(self._tenancy(), ticket.queue, ticket.group)
+        if not await self.lane_holds(lane, ticket.receipt):
+            await self.take_turn(ticket)
+
+    async def take_turn(self, ticket: Ticket) -> None:
+        """Put a chain's step in its lane's line."""
+        await self._signal_lane(ticket.queue, ticket.group, Signal.JOIN_TURN, [ticket])
+
+    async def lane_holds(self, lane_workflow_id: str, receipt: str) -> bool:
+        """Tell whether a message stands in a lane's line."""
+        lane = self._connection.client.get_workflow_handle(lane_workflow_id)
+        try:
+            holds: bool = await lane.query(
+                Query.HOLDS,
+                receipt,
+                result_type=bool,
+                reject_condition=QueryRejectCondition.NOT_OPEN,
+                rpc_timeout=self._rpc_timeout,
+            )
+        except WorkflowQueryRejectedError:
+            return False
+        except RPCError as exc:
+            if exc.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return holds
+
+    def chain_of(self, message: Message) -> str:
+        """Return the workflow id of the chain that is a message's home."""
+        return chain_id(self._tenancy(), message.home)
+
+    def ticket_of(self, message: Message) -> Ticket | None:
+        """Return the turn that a message takes, if it has a group."""
+        if message.group is None:
+            return None
+        return Ticket(message.receipt, message.queue, message.group, self.chain_of(message))
+
+    async def _signal(self, workflow_id: str, signal: Signal, arguments: list[Any]) -> None:
+        handle = self._connection.client.get_workflow_handle(workflow_id)
+        await handle.signal(signal, args=arguments, rpc_timeout=self._rpc_timeout)
+
+    async def _give_to_chain(self, start: ChainStart, parcel: Parcel, payload: bytes) -> None:
+        """Signal a chain, which begins if it does not run."""
+        message = parcel.message
+        await self._connection.client.start_workflow(
+            message.function_id,
+            args=[start],
+            id=self.chain_of(message),
+            task_queue=task_queue(start.tenancy),
+            start_signal=Signal.ENQUEUE,
+            start_signal_args=[parcel, _raw(payload)],
+            search_attributes=_chain_attributes(start.tenancy, message),
+            static_summary=f"queue {message.queue}"[:_SUMMARY_LENGTH],
+            rpc_timeout=self._rpc_timeout,
+        )
+
+    async def _signal_lane(self, queue: str, group: str, signal: Signal, arguments: list[Any]) -> None:
+        tenancy = self._tenancy()
+        await self._connection.client.start_workflow(
+            WorkflowType.FIFO_LANE,
+            LaneStart(tenancy, queue, group),
+            id=lane_id(tenancy, queue, group),
+            task_queue=task_queue(tenancy),
+            start_signal=signal,
+            start_signal_args=arguments,
+            search_attributes=_lane_attributes(tenancy, queue, group),
+            static_summary=f"queue {queue}, group {group}"[:_SUMMARY_LENGTH],
+            rpc_timeout=self._rpc_timeout,
+        )
+
+
+def _raw(data: bytes) -> RawValue:
+    return RawValue(Payload(metadata={"encoding": b"json/plain"}, data=data))
+
+
+def _chain_attributes(tenancy: Tenancy, message: Message) -> TypedSearchAttributes:
+    if not tenancy.has_search_attributes:
+        return TypedSearchAttributes.empty
+    return _keywords(
+        {
+            SearchAttribute.QUEUE: message.queue,
+            SearchAttribute.FUNCTION: message.function_id,
+            SearchAttribute.CHAIN: message.chain_id,
+        }
+    )
+
+
+def _lane_attributes(tenancy: Tenancy, queue: str, group: str) -> TypedSearchAttributes:
+    if not tenancy.has_search_attributes:
+        return TypedSearchAttributes.empty
+    return _keywords({SearchAttribute.QUEUE: queue, SearchAttribute.GROUP: group})
+
+
+def _keywords(values: dict[SearchAttribute, str]) -> TypedSearchAttributes:
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(SearchAttributeKey.for_keyword(key), search_text(value))
+            for key, value in values.items()
+        ]
+    )
