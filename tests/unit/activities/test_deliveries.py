@@ -1,0 +1,180 @@
+"""One attempt: what Temporal is told of its end (design: retries and time)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from temporalio.activity import ActivityCancellationDetails
+from temporalio.common import RawValue
+from temporalio.converter import DataConverter
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.deliveries import (
+    Deliveries,
+    DeliveryContext,
+    DeliveryFailedError,
+    DeliveryPostponedError,
+)
+from workflows.contract import DELIVERY_POSTPONED, Attempt, Delivery, FailureDetails, Message, RetryRules
+
+convert = DataConverter.default.payload_converter
+Behaviour = Callable[[DeliveryContext, bytes], Awaitable[bytes]]
+
+
+class Scripted:
+    """A deliverer that does what the test says."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
+
+    async def deliver(self, context: DeliveryContext, payload: bytes) -> bytes:
+        return await self._behaviour(context, payload)
+
+
+def message(**rules: Any) -> Message:
+    return Message(receipt="r", chain_id="c", home="c", function_id="f", queue="q", rules=RetryRules(**rules))
+
+
+async def attempt(
+    behaviour: Behaviour, delivery: Delivery | None = None, environment: ActivityEnvironment | None = None
+) -> bytes:
+    """Make one attempt and return its result as JSON."""
+    arguments = [RawValue(convert.to_payload(value)) for value in (delivery or Delivery(message()), {"n": 1})]
+    deliveries = Deliveries(Scripted(behaviour))
+    result: RawValue = await (environment or ActivityEnvironment()).run(deliveries.deliver, arguments)
+    return result.payload.data
+
+
+def failing(code: str, text: str = "boom", stack: str | None = None) -> Behaviour:
+    async def fail(_: DeliveryContext, __: bytes) -> bytes:
+        raise DeliveryFailedError(code, text, stack)
+
+    return fail
+
+
+async def failure(behaviour: Behaviour, delivery: Delivery | None = None) -> tuple[ApplicationError, Any]:
+    """Make an attempt that fails, and return its error with the details."""
+    with pytest.raises(ApplicationError) as failed:
+        await attempt(behaviour, delivery)
+    return failed.value, failed.value.details[0]
+
+
+async def test_payload_and_result_pass_as_they_are() -> None:
+    async def echo(_: DeliveryContext, payload: bytes) -> bytes:
+        return payload
+
+    assert await attempt(echo) == b'{"n":1}'
+
+
+async def test_a_result_too_large_for_temporal_is_left_out() -> None:
+    async def talk(_: DeliveryContext, __: bytes) -> bytes:
+        return b'"' + b"x" * 2_000_000 + b'"'
+
+    assert await attempt(talk) == b"null"
+
+
+async def test_attempts_count_over_the_activities_of_one_step() -> None:
+    seen: list[int] = []
+
+    async def note(context: DeliveryContext, _: bytes) -> bytes:
+        seen.append(context.attempt)
+        return b"null"
+
+    await attempt(note, Delivery(message(), attempts_before=4))
+    assert seen == [5]
+
+
+async def test_a_failure_keeps_code_text_and_the_attempts_before_it() -> None:
+    earlier = (Attempt(1, 10, "invocation_failed", "first"),)
+    error, details = await failure(
+        failing("card_declined", "no money", "at charge()"), Delivery(message(), 1, earlier)
+    )
+    assert (error.type, error.message, error.non_retryable) == ("card_declined", "no money", False)
+    assert isinstance(details, FailureDetails)
+    assert (details.attempts_made, details.stacktrace) == (2, "at charge()")
+    assert [(each.number, each.error) for each in details.attempts] == [(1, "first"), (2, "no money")]
+
+
+async def test_only_a_linear_backoff_tells_temporal_its_delay() -> None:
+    linear, _ = await failure(
+        failing("x"), Delivery(message(backoff_ms=100, backoff_type="linear"), attempts_before=2)
+    )
+    assert linear.next_retry_delay is not None
+    assert linear.next_retry_delay.total_seconds() == 0.3
+    exponential, _ = await failure(failing("x"))
+    assert exponential.next_retry_delay is None
+
+
+async def test_what_a_failure_says_is_kept_short() -> None:
+    earlier = tuple(Attempt(number, 0, "x", "e") for number in range(1, 31))
+    error, details = await failure(
+        failing("c" * 999, "t" * 99_999, "s" * 99_999), Delivery(message(), 30, earlier)
+    )
+    assert len(error.type or "") == 200
+    assert len(error.message) == 4000
+    assert len(details.stacktrace) == 6000
+    assert [each.number for each in details.attempts] == list(range(12, 32))
+    assert len(details.attempts[-1].error) == 500
+
+
+@pytest.mark.parametrize("code", ["", DELIVERY_POSTPONED])
+async def test_a_handler_cannot_make_its_failures_free(code: str) -> None:
+    error, details = await failure(failing(code))
+    assert error.type == "invocation_failed"
+    assert details.attempts_made == 1
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_postponed_delivery_is_no_attempt(waits: bool) -> None:
+    async def postpone(_: DeliveryContext, __: bytes) -> bytes:
+        raise DeliveryPostponedError("not now", waits_for_provider=waits)
+
+    error, details = await failure(postpone, Delivery(message(), attempts_before=2))
+    assert (error.type, error.non_retryable) == (DELIVERY_POSTPONED, True)
+    assert (details.attempts_made, details.waits_for_provider) == (2, waits)
+
+
+async def test_a_handler_that_never_answers_is_given_up() -> None:
+    async def hang(_: DeliveryContext, __: bytes) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    error, details = await failure(hang, Delivery(message(timeout_ms=1)))
+    assert (error.type, error.message) == ("TIMEOUT", "No answer within 1 ms")
+    assert details.attempts_made == 1
+
+
+async def cut_off(**details: bool) -> BaseException:
+    """Cancel an attempt while its handler runs, and return what it ends with."""
+    environment, begun = ActivityEnvironment(), asyncio.Event()
+
+    async def hang(_: DeliveryContext, __: bytes) -> bytes:
+        begun.set()
+        await asyncio.Event().wait()
+        return b""
+
+    running = asyncio.create_task(attempt(hang, environment=environment))
+    await begun.wait()
+    environment.cancel(ActivityCancellationDetails(**details))
+    (end,) = await asyncio.gather(running, return_exceptions=True)
+    assert isinstance(end, BaseException)
+    return end
+
+
+async def test_the_end_of_the_bridge_does_not_cost_an_attempt() -> None:
+    end = await cut_off(worker_shutdown=True)
+    assert isinstance(end, ApplicationError)
+    assert end.type == DELIVERY_POSTPONED
+    assert end.details[0].attempts_made == 0
+
+
+async def test_a_cancelled_workflow_cancels_its_attempt() -> None:
+    assert isinstance(await cut_off(cancel_requested=True), asyncio.CancelledError)
+
+
+async def test_an_attempt_that_the_server_gave_up_ends_quietly() -> None:
+    end = await cut_off(not_found=True)
+    assert isinstance(end, ApplicationError)
+    assert end.type != DELIVERY_POSTPONED

@@ -1,0 +1,202 @@
+"""Where a message goes, and which receipt it gets; the way there is a fake (spec 02 §2)."""
+
+import asyncio
+import itertools
+import json
+import uuid
+from typing import Any
+
+import msgspec
+import pytest
+from temporalio.service import RPCError, RPCStatusCode
+
+from bridge.engine.calls import Call, Job
+from bridge.errors import EnqueueError
+from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue, TemporalEnqueuer
+from workflows.contract import Message, RetryRules, Ticket
+
+STEP = str(uuid.UUID(int=7))
+Sent = tuple[str, Any]
+
+
+class FakeSender:
+    """Notes what is sent; fails or hangs when told."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+        self.fails: dict[str, RPCStatusCode] = {}
+        self.hangs = False
+
+    def chain_of(self, message: Message) -> str:
+        return f"chain/{message.home}"
+
+    def ticket_of(self, message: Message) -> Ticket | None:
+        group = message.group
+        return Ticket(message.receipt, message.queue, group, self.chain_of(message)) if group else None
+
+    async def start_chain(self, message: Message, _: bytes) -> None:
+        await self._note("start chain", message)
+
+    async def add_step(self, message: Message, _: bytes) -> None:
+        await self._note("add step", message)
+
+    async def add_step_for_lane(self, message: Message, _: bytes, *, lane_workflow_id: str) -> None:
+        await self._note(f"add step for {lane_workflow_id}", message)
+
+    async def join_message(self, message: Message, group: str, _: bytes) -> None:
+        await self._note(f"join {group}", message)
+
+    async def take_turn(self, ticket: Ticket) -> None:
+        await self._note("take turn", ticket)
+
+    async def _note(self, what: str, subject: Any) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if status := self.fails.get(what):
+            raise RPCError("as told", status, b"")
+        self.sent.append((what, subject))
+
+    @property
+    def ways(self) -> list[str]:
+        return [what for what, _ in self.sent]
+
+
+@pytest.fixture
+def sender() -> FakeSender:
+    return FakeSender()
+
+
+@pytest.fixture
+def enqueuer(sender: FakeSender) -> TemporalEnqueuer:
+    numbers = itertools.count(1)
+    return TemporalEnqueuer(
+        sender,  # type: ignore[arg-type]  # a fake of the same shape
+        "temporal:7233",
+        {"jobs": NamedQueue(RetryRules()), "lines": NamedQueue(RetryRules(), group_field="g")},
+        settings=EnqueueSettings(timeout_ms=50, steps_per_handler=3),
+        new_id=lambda: str(uuid.UUID(int=next(numbers))),
+        now_ms=lambda: 0,
+    )
+
+
+def call(data: Any, job: Job | None = None) -> Call:
+    return Call("f", msgspec.Raw(json.dumps(data).encode()), job=job)
+
+
+def job(workflow_id: str = "chain/home", **extra: Any) -> Job:
+    return Job(chain_id=STEP, home="home", workflow_id=workflow_id, receipt=STEP, **extra)
+
+
+async def test_outside_any_job_a_message_begins_a_chain_or_joins_a_lane(
+    enqueuer: TemporalEnqueuer, sender: FakeSender
+) -> None:
+    await enqueuer.enqueue(call({}), "jobs")
+    await enqueuer.enqueue(call({"g": "a"}), "lines")
+    await enqueuer.enqueue(call({"g": "a", "blob": "x" * 2000}), "lines")
+    assert sender.ways == ["start chain", "join a", "start chain", "take turn"]
+
+
+async def test_inside_a_job_a_message_is_a_step_of_its_chain_before_it_joins_a_lane(
+    enqueuer: TemporalEnqueuer, sender: FakeSender
+) -> None:
+    await enqueuer.enqueue(call({"g": 1}, job()), "lines")
+    await enqueuer.enqueue(call({}, job(workflow_id="fifo/lane")), "jobs")
+    assert sender.ways == ["add step", "take turn", "add step for fifo/lane"]
+    assert sender.sent[0][1].parent == STEP
+
+
+async def test_a_second_attempt_makes_the_receipts_of_the_first(enqueuer: TemporalEnqueuer) -> None:
+    async def one_attempt() -> list[str]:
+        attempt = job()
+        return [await enqueuer.enqueue(call(data, attempt), "jobs") for data in ({}, {"n": 1}, {})]
+
+    first = await one_attempt()
+    assert first == await one_attempt()
+    assert len(set(first)) == 3
+
+
+async def test_what_was_enqueued_before_a_redrive_is_not_sent_again(
+    enqueuer: TemporalEnqueuer, sender: FakeSender
+) -> None:
+    receipt = await enqueuer.enqueue(call({}, job()), "jobs")
+    sender.sent.clear()
+    assert await enqueuer.enqueue(call({}, job(children=frozenset([receipt]))), "jobs") == receipt
+    assert sender.sent == []
+
+
+async def test_a_fan_out_beyond_the_limit_is_not_put_on_one_chain(
+    enqueuer: TemporalEnqueuer, sender: FakeSender
+) -> None:
+    attempt = job()
+    for n in range(5):
+        await enqueuer.enqueue(call({"n": n}, attempt), "jobs")
+    assert sender.ways == ["add step"] * 3 + ["start chain"] * 2
+    own = sender.sent[-1][1]
+    assert (own.home, own.chain_id) == (own.receipt, STEP)
+
+
+async def test_only_the_first_message_of_an_attempt_may_be_large(
+    enqueuer: TemporalEnqueuer, sender: FakeSender
+) -> None:
+    attempt = job()
+    for n in range(2):
+        await enqueuer.enqueue(call({"n": n, "blob": "x" * 20_000}, attempt), "jobs")
+    assert sender.ways == ["add step", "start chain"]
+
+
+@pytest.mark.parametrize("workflow_id", ["chain/home", "fifo/lane"])
+async def test_a_message_of_a_job_that_has_ended_begins_a_chain(
+    enqueuer: TemporalEnqueuer, sender: FakeSender, workflow_id: str
+) -> None:
+    for way in ("add step", "add step for fifo/lane"):
+        sender.fails[way] = RPCStatusCode.NOT_FOUND
+    await enqueuer.enqueue(call({"g": 1}, job(workflow_id)), "lines")
+    assert sender.ways == ["start chain", "take turn"]
+
+
+async def test_a_lane_that_cannot_be_joined_does_not_cost_the_receipt(
+    enqueuer: TemporalEnqueuer, sender: FakeSender
+) -> None:
+    sender.fails["take turn"] = RPCStatusCode.UNAVAILABLE
+    assert await enqueuer.enqueue(call({"g": 1}, job()), "lines")
+    assert sender.ways == ["add step"]
+
+
+async def test_no_answer_is_no_receipt(enqueuer: TemporalEnqueuer, sender: FakeSender) -> None:
+    sender.hangs = True
+    with pytest.raises(EnqueueError, match="temporal:7233 did not answer within 50 ms"):
+        await enqueuer.enqueue(call({}), "jobs")
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (RPCStatusCode.UNAVAILABLE, "did not answer"),
+        (RPCStatusCode.INVALID_ARGUMENT, "refused the message .INVALID_ARGUMENT.: as told"),
+    ],
+)
+async def test_an_error_of_temporal_says_what_to_do(
+    enqueuer: TemporalEnqueuer, sender: FakeSender, status: RPCStatusCode, text: str
+) -> None:
+    sender.fails["start chain"] = status
+    with pytest.raises(EnqueueError, match=text):
+        await enqueuer.enqueue(call({}), "jobs")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [({"a": 1, "b": 2}, {"b": 2, "a": 1}), (7, 7), ("x" * 900, "x" * 900)]
+)
+async def test_equal_groups_share_a_lane(
+    enqueuer: TemporalEnqueuer, sender: FakeSender, one: Any, other: Any
+) -> None:
+    for group in (one, other):
+        await enqueuer.enqueue(call({"g": group}), "lines")
+    assert len({message.group for _, message in sender.sent}) == 1
+
+
+async def test_long_groups_that_differ_do_not_share_a_lane(
+    enqueuer: TemporalEnqueuer, sender: FakeSender
+) -> None:
+    for end in ("a", "b"):
+        await enqueuer.enqueue(call({"g": "x" * 900 + end}), "lines")
+    assert len({message.group for _, message in sender.sent}) == 2

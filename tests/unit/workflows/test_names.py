@@ -1,0 +1,42 @@
+"""Names in Temporal: readable, within its limits, and never two for one or one for two."""
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from workflows.contract import Tenancy
+from workflows.names import dead_letter_id, dead_letter_prefix, lane_id, shorten
+
+LONGEST_ID = 1000
+TENANCY = Tenancy("iii")
+names = st.text(st.characters(exclude_categories=["Cs"]), max_size=400)
+
+
+def test_an_ordinary_lane_reads_like_its_group() -> None:
+    assert lane_id(TENANCY, "order-payment", "order 7: été") == (
+        "iii.fifo/order-payment/order 7: %C3%A9t%C3%A9"
+    )
+
+
+@given(queue=names, group=names, other_queue=names, other_group=names)
+def test_two_groups_never_share_a_lane(queue: str, group: str, other_queue: str, other_group: str) -> None:
+    assume((queue, group) != (other_queue, other_group))
+    assert lane_id(TENANCY, queue, group) != lane_id(TENANCY, other_queue, other_group)
+
+
+@given(queue=names, group=names)
+def test_a_lane_id_is_one_that_temporal_takes(queue: str, group: str) -> None:
+    name = lane_id(TENANCY, queue, group)
+    assert len(name.encode()) <= LONGEST_ID
+    assert name.count("/") == 2
+
+
+@given(queue=names, receipt=st.uuids())
+def test_a_dead_letter_is_found_by_the_prefix_of_its_queue(queue: str, receipt: object) -> None:
+    assert dead_letter_id(TENANCY, queue, str(receipt)).startswith(dead_letter_prefix(TENANCY, queue))
+
+
+@given(text=names, other=names)
+def test_texts_that_are_shortened_stay_different(text: str, other: str) -> None:
+    assume(text != other)
+    assert len(shorten(text, 40)) <= 40
+    assert shorten(text, 40) != shorten(other, 40)
