@@ -76,10 +76,11 @@ class Chain:
         self._running: dict[asyncio.Task[None], None] = {}
         self._failure: BaseException | None = None
         self._turns = set(start.turns)
-        self._known: dict[str, int] = {}
+        self._known = dict.fromkeys(start.lane_children, 0)
         self._lost = dict(start.lost)
         self._completed = start.completed
         self._lane_step, self._lane_id = start.lane_step, start.lane_id
+        self._lane_children = list(start.lane_children)
         self._shown: OrderedDict[str, str] = OrderedDict()
         for parcel, payload in zip(start.parcels, args[1:], strict=True):
             self._take(parcel, payload)
@@ -129,6 +130,7 @@ class Chain:
         """Take the lane's word that the step that began this chain has completed."""
         if receipt == self._lane_step:
             self._lane_step = None
+            self._lane_children = []
 
     @workflow.signal(name=Signal.PROVIDER_OFFERED)
     def provider_offered(self, function_id: str) -> None:
@@ -138,12 +140,15 @@ class Chain:
     def _take(self, parcel: Parcel, payload: RawValue) -> None:
         message = parcel.message
         self._known[message.receipt] = message.redrives
-        for child in message.children:
-            self._known.setdefault(child, 0)
         if message.parent in self._steps:
             self._steps[message.parent].children.append(message.receipt)
-        self.lane_step_ended(message.receipt)  # the lane has handed it over
-        step = _Step(message, payload, parcel.progress, list(message.children))
+        elif message.parent is not None and message.parent == self._lane_step:
+            self._lane_children.append(message.receipt)
+        children = list(message.children)
+        if message.receipt == self._lane_step:  # the lane has handed it over
+            children += self._lane_children
+            self.lane_step_ended(message.receipt)
+        step = _Step(message, payload, parcel.progress, children)
         self._steps[message.receipt] = step
         self._not_begun.append(step)
 
@@ -274,6 +279,7 @@ class Chain:
             lane_id=self._lane_id,
             lost=self._lost,
             completed=self._completed,
+            lane_children=tuple(self._lane_children),
         )
         workflow.continue_as_new(args=[next_start, *(payload for _, payload in loads)])
 

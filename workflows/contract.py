@@ -281,6 +281,7 @@ class ChainStart:
         lane_id: The workflow id of that lane.
         lost: Why steps were lost before this chain continued as new, by receipt.
         completed: Steps that it completed before.
+        lane_children: Receipts that the lane's step has enqueued: they go along if the lane hands it over.
     """
 
     tenancy: Tenancy
@@ -290,6 +291,7 @@ class ChainStart:
     lane_id: str | None = None
     lost: dict[str, str] = field(default_factory=dict)
     completed: int = 0
+    lane_children: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

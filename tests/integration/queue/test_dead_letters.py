@@ -19,6 +19,7 @@ def queues() -> dict[str, Any]:
     return {
         "orders": {"max_retries": 2, "backoff_ms": 1, "concurrency": 4},
         "lines": {"type": "fifo", "message_group_field": "g", "max_retries": 2, "backoff_ms": 1},
+        "once": {"type": "fifo", "message_group_field": "g", "max_retries": 1},
         "quiet": {},
     }
 
@@ -59,7 +60,7 @@ async def test_counts_and_lists_know_every_queue(bridge: RunningBridge) -> None:
     await bridge.dead_letters("orders")
 
     def rows(**dead: int) -> list[dict[str, Any]]:
-        names = ["default", "lines", "orders", "quiet"]
+        names = ["default", "lines", "once", "orders", "quiet"]
         return [
             {"topic": name, "broker_type": "function_queue", "message_count": dead.get(name, 0)}
             for name in names
@@ -217,6 +218,7 @@ async def test_what_a_message_had_enqueued_is_not_enqueued_again_by_a_redrive(br
     await worker.offer(parent=parent, child=children)
     receipt = await worker.enqueue("parent", {}, "orders")
     await bridge.dead_letters("orders")
+    await ended(bridge.chain(receipt))  # or the redriven step would join the run that is still open
     await worker.trigger("iii::queue::redrive", {"queue": "orders"})
     await eventually(lambda: len(failing.calls) == 3)
 
@@ -224,6 +226,28 @@ async def test_what_a_message_had_enqueued_is_not_enqueued_again_by_a_redrive(br
     assert receipts[:2] == receipts[2:4] == receipts[4:]
     assert len(children.payloads) == 2
     assert deliveries(await events(bridge.chain(receipt))) == ["parent"]
+
+
+@pytest.mark.parametrize("queue", ["lines", "once"])
+async def test_a_redriven_message_of_a_lane_does_not_enqueue_again_either(
+    bridge: RunningBridge, queue: str
+) -> None:
+    worker = await bridge.connect()
+    attempts = {"lines": 2, "once": 1}[queue]
+    failing, children = Failing(times=attempts), Recording()
+
+    async def parent(call: Delivered) -> None:
+        await call.enqueue("child", {"n": 1}, "orders")
+        await failing(call)
+
+    await worker.offer(parent=parent, child=children)
+    receipt = await worker.enqueue("parent", {"g": 1}, queue)
+    await bridge.dead_letters(queue)
+    await ended(bridge.chain(receipt))
+    await worker.trigger("iii::queue::redrive", {"queue": queue})
+    await eventually(lambda: len(failing.calls) == attempts + 1)
+    assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.COMPLETED
+    assert len(children.payloads) == 1
 
 
 async def test_the_other_steps_of_a_chain_go_on_when_one_is_lost(bridge: RunningBridge) -> None:
