@@ -4,8 +4,7 @@
 BridgeError
 ├── ConfigError                 the configuration cannot be used; the process exits with 2
 ├── ProtocolError
-│   ├── RemoteProtocolError     the peer broke the protocol
-│   └── LocalProtocolError      we did; a bug
+│   └── RemoteProtocolError     the peer broke the protocol
 ├── RoutingError
 │   ├── FunctionNotFoundError   nobody offers the function now
 │   └── WorkerGoneError         the worker left while it was executing
@@ -52,10 +51,6 @@ class ProtocolError(BridgeError):
 
 class RemoteProtocolError(ProtocolError):
     """The peer sent something the protocol does not allow."""
-
-
-class LocalProtocolError(ProtocolError):
-    """The bridge was about to send something the protocol does not allow."""
 
 
 class RoutingError(BridgeError):
