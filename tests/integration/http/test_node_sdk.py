@@ -1,6 +1,5 @@
 """HTTP handlers and channels with the real Node SDK (spec 04 §3.1, §8.9, §8.11)."""
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,28 +8,17 @@ import msgspec
 import pytest
 
 from bridge.engine.calls import Call
-from tests.conformance.sdk_install import node_executable, node_sdk
 from tests.integration.http.running_bridge import Bridge, eventually
+from tests.support.node_script import running_node_script
 
 SCRIPT = Path(__file__).with_name("node_worker.mjs")
 
 
 @pytest.fixture
 async def node_worker(bridge: Bridge, tmp_path: Path) -> AsyncIterator[None]:
-    sdk = await asyncio.to_thread(node_sdk, "0.22.1")
-    node = await asyncio.to_thread(node_executable)
-    (tmp_path / "node_modules").symlink_to(sdk / "node_modules")
-    script = tmp_path / SCRIPT.name
-    script.write_text(SCRIPT.read_text())
-    process = await asyncio.create_subprocess_exec(
-        node, script, bridge.worker_url, stdin=asyncio.subprocess.PIPE, env={"OTEL_ENABLED": "false"}
-    )
-    try:
+    async with running_node_script(SCRIPT, tmp_path, bridge.worker_url):
         await eventually(lambda: bridge.engine.has_provider("node::channels"), limit_s=20)
         yield
-    finally:
-        process.kill()
-        await process.communicate()
 
 
 @pytest.mark.usefixtures("node_worker")
