@@ -159,7 +159,9 @@ class Bridge:
         await functions.start()
         closing.push_async_callback(functions.close)
         QueueFunctions(
-            temporal.dead_letters, {name: queue.concurrency for name, queue in config.queues.items()}
+            temporal.dead_letters,
+            {name: queue.concurrency for name, queue in config.queues.items()},
+            _internal_queues,
         ).register(engine)
         observability = await self._open_observability(engine, closing)
         await self._open_channels(engine, channels, closing)
@@ -387,6 +389,11 @@ async def _open_broker(adapter: Adapter, *, namespace: str | None) -> Broker:
     if isinstance(adapter, RedisAdapter):
         return await RedisBroker.open(adapter.config.redis_url, namespace=namespace)
     return LocalBroker()
+
+
+async def _internal_queues(name: str) -> tuple[str, ...]:
+    """Name the internal queues that a name stands for: a named queue is its own."""
+    return (name,)
 
 
 def _unix_ms() -> int:

@@ -1,7 +1,7 @@
 """Dead letters, seen from the bridge: listed by visibility, decided by updates (spec 02 §6)."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -54,7 +54,7 @@ class DeadLetterEntry:
 
 
 class DeadLetters:
-    """The dead letters of named queues.
+    """The dead letters of queues. Methods take the internal queues that a name stands for.
 
     Args:
         connection: The way to Temporal.
@@ -65,13 +65,17 @@ class DeadLetters:
         self._connection = connection
         self._tenancy = tenancy
 
-    async def count(self, queue: str) -> int:
-        """Count the dead letters of a queue."""
+    async def count(self, queues: Sequence[str]) -> int:
+        """Count the dead letters of queues."""
         with _temporal_errors():
-            return (await self._connection.client.count_workflows(self._query(queue))).count
+            return (await self._connection.client.count_workflows(self._query(queues))).count
 
-    async def depth(self, queue: str) -> int:
-        """Count the deliveries of a queue that wait for a free slot."""
+    async def depth(self, queues: Sequence[str]) -> int:
+        """Count the deliveries of queues that wait for a free slot."""
+        with _temporal_errors():
+            return sum(await self._at_once(self._depth(queue) for queue in queues))
+
+    async def _depth(self, queue: str) -> int:
         client = self._connection.client
         request = DescribeTaskQueueRequest(
             namespace=client.namespace,
@@ -79,20 +83,19 @@ class DeadLetters:
             task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
             report_stats=True,
         )
-        with _temporal_errors():
-            description = await client.workflow_service.describe_task_queue(request)
+        description = await client.workflow_service.describe_task_queue(request)
         return description.stats.approximate_backlog_count
 
-    async def page(self, queue: str, *, offset: int, limit: int) -> list[DeadLetterEntry]:
+    async def page(self, queues: Sequence[str], *, offset: int, limit: int) -> list[DeadLetterEntry]:
         """List dead letters, newest first."""
         client = self._connection.client
         with _temporal_errors():
-            found = [each async for each in client.list_workflows(self._query(queue), limit=offset + limit)]
+            found = [each async for each in client.list_workflows(self._query(queues), limit=offset + limit)]
             entries = await self._at_once(self._entry(client, each) for each in found[offset:])
         return [entry for entry in entries if entry is not None]
 
-    async def redrive(self, queue: str) -> int:
-        """Send every dead letter of a queue on its way again; answers how many.
+    async def redrive(self, queues: Sequence[str]) -> int:
+        """Send every dead letter of queues on its way again; answers how many.
 
         Oldest first: strictly so within a FIFO group, whose messages must not overtake each other.
         """
@@ -101,22 +104,26 @@ class DeadLetters:
             return sum([await self._decide(each, Update.REDRIVE) for each in workflow_ids])
 
         with _temporal_errors():
-            found = [each async for each in self._connection.client.list_workflows(self._query(queue))]
+            found = [each async for each in self._connection.client.list_workflows(self._query(queues))]
             lines: dict[str, list[str]] = {}
             for execution in reversed(found):
-                group = (await execution.memo()).get("group")
-                lines.setdefault(execution.id if group is None else f"group {group}", []).append(execution.id)
+                memo = await execution.memo()
+                group = memo.get("group")
+                line = execution.id if group is None else f"group {memo['queue']} {group}"
+                lines.setdefault(line, []).append(execution.id)
             return sum(await self._at_once(redrive(workflow_ids) for workflow_ids in lines.values()))
 
-    async def redrive_message(self, queue: str, receipt: str) -> bool:
-        """Send one dead letter on its way again; answers whether it was there."""
-        with _temporal_errors():
-            return await self._decide(self._id(queue, receipt), Update.REDRIVE)
+    async def redrive_message(self, queues: Sequence[str], receipt: str) -> int:
+        """Send a message's dead letters on their way again; answers how many were there."""
+        return await self._decide_message(queues, receipt, Update.REDRIVE)
 
-    async def discard_message(self, queue: str, receipt: str) -> bool:
-        """Let one dead letter go for good; answers whether it was there."""
+    async def discard_message(self, queues: Sequence[str], receipt: str) -> int:
+        """Let a message's dead letters go for good; answers how many were there."""
+        return await self._decide_message(queues, receipt, Update.DISCARD)
+
+    async def _decide_message(self, queues: Sequence[str], receipt: str, update: Update) -> int:
         with _temporal_errors():
-            return await self._decide(self._id(queue, receipt), Update.DISCARD)
+            return sum(await self._at_once(self._decide(self._id(each, receipt), update) for each in queues))
 
     async def _at_once(self, work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
         """Do a bounded number of things at a time, and return what came of each in its place."""
@@ -163,11 +170,11 @@ class DeadLetters:
     def _id(self, queue: str, receipt: str) -> str:
         return dead_letter_id(self._tenancy(), queue, receipt)
 
-    def _query(self, queue: str) -> str:
-        prefix = dead_letter_prefix(self._tenancy(), queue).replace("'", "''")
+    def _query(self, queues: Sequence[str]) -> str:
+        prefixes = (dead_letter_prefix(self._tenancy(), queue).replace("'", "''") for queue in queues)
+        in_queues = " OR ".join(f"WorkflowId STARTS_WITH '{prefix}'" for prefix in prefixes)
         return (
-            f"WorkflowType = '{WorkflowType.DEAD_LETTER}' AND ExecutionStatus = 'Running' "
-            f"AND WorkflowId STARTS_WITH '{prefix}'"
+            f"WorkflowType = '{WorkflowType.DEAD_LETTER}' AND ExecutionStatus = 'Running' AND ({in_queues})"
         )
 
 

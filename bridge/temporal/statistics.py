@@ -75,7 +75,7 @@ class QueueStatistics:
             depth=depth,
             oldest_s=oldest_s,
             waiting=await self._waiting(client, queue),
-            dead_letters=await self._dead_letters.count(queue),
+            dead_letters=await self._dead_letters.count([queue]),
         )
 
     async def _backlog(self, client: Client, queue: str) -> tuple[int, float]:

@@ -1,6 +1,6 @@
 """The functions on dead letters and queue statistics, with iii's exact shapes (spec 02 §6.2, §6.3)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Protocol
 
 import msgspec
@@ -11,12 +11,16 @@ from bridge.engine.functions import BuiltinHandler, FunctionSchema
 from bridge.errors import BridgeError, FunctionFailedError
 from bridge.protocol import payload
 
-__all__ = ["DeadLetterStore", "Letter", "QueueFunctions"]
+__all__ = ["DeadLetterStore", "Letter", "QueueFunctions", "Resolver"]
 
 OWNER_NAME = "iii-queue"
 _BROKER_TYPE = "builtin"
 _DLQ_BROKER_TYPE = "function_queue"
 _INTERNAL_PREFIX = "__fn_queue::"
+
+
+Resolver = Callable[[str], Awaitable[Sequence[str]]]
+"""Names the internal queues, at least one, that a name stands for: itself, or a topic's (spec 02 §6.2)."""
 
 
 class Letter(Protocol):
@@ -50,23 +54,23 @@ class Letter(Protocol):
 class DeadLetterStore(Protocol):
     """Where dead letters are; every method raises `BridgeError` when they cannot be reached."""
 
-    async def count(self, queue: str) -> int:
-        """Count the dead letters of a queue."""
+    async def count(self, queues: Sequence[str]) -> int:
+        """Count the dead letters of queues."""
 
-    async def depth(self, queue: str) -> int:
-        """Count the messages of a queue that wait for a free slot."""
+    async def depth(self, queues: Sequence[str]) -> int:
+        """Count the messages of queues that wait for a free slot."""
 
-    async def page(self, queue: str, *, offset: int, limit: int) -> Sequence[Letter]:
+    async def page(self, queues: Sequence[str], *, offset: int, limit: int) -> Sequence[Letter]:
         """List dead letters, newest first."""
 
-    async def redrive(self, queue: str) -> int:
+    async def redrive(self, queues: Sequence[str]) -> int:
         """Send every dead letter on its way again."""
 
-    async def redrive_message(self, queue: str, receipt: str) -> bool:
-        """Send one dead letter on its way again."""
+    async def redrive_message(self, queues: Sequence[str], receipt: str) -> int:
+        """Send a message's dead letters on their way again; answers how many were there."""
 
-    async def discard_message(self, queue: str, receipt: str) -> bool:
-        """Let one dead letter go for good."""
+    async def discard_message(self, queues: Sequence[str], receipt: str) -> int:
+        """Let a message's dead letters go for good; answers how many were there."""
 
 
 class _Name(msgspec.Struct, frozen=True):
@@ -108,11 +112,15 @@ class QueueFunctions:
     Args:
         dead_letters: Where dead letters are.
         concurrency: The named queues and how many messages of each run at once.
+        resolve: Finds the internal queues of a name.
     """
 
-    def __init__(self, dead_letters: DeadLetterStore, concurrency: Mapping[str, int]) -> None:
+    def __init__(
+        self, dead_letters: DeadLetterStore, concurrency: Mapping[str, int], resolve: Resolver
+    ) -> None:
         self._dead_letters = dead_letters
         self._concurrency = concurrency
+        self._resolve = resolve
 
     def register(self, engine: Engine) -> None:
         """Offer the functions."""
@@ -134,7 +142,7 @@ class QueueFunctions:
         queue = decode_input(call, _name_decoder)
         name = _queue_of(queue)
         try:
-            redriven = await self._dead_letters.redrive(name)
+            redriven = await self._dead_letters.redrive(await self._resolve(name))
         except BridgeError as exc:
             raise FunctionFailedError(
                 "redrive_failed", f"Queue '{queue.given}' was not redriven: {exc}"
@@ -144,18 +152,20 @@ class QueueFunctions:
     async def _redrive_message(self, call: Call) -> msgspec.Raw:
         message = _message_of(call)
         try:
-            is_done = await self._dead_letters.redrive_message(message.name, message.message_id)
+            queues = await self._resolve(message.name)
+            count = await self._dead_letters.redrive_message(queues, message.message_id)
         except BridgeError as exc:
             raise FunctionFailedError("redrive_message_failed", str(exc)) from exc
-        return _decided(message, is_done)
+        return _decided(message, count)
 
     async def _discard_message(self, call: Call) -> msgspec.Raw:
         message = _message_of(call)
         try:
-            is_done = await self._dead_letters.discard_message(message.name, message.message_id)
+            queues = await self._resolve(message.name)
+            count = await self._dead_letters.discard_message(queues, message.message_id)
         except BridgeError as exc:
             raise FunctionFailedError("discard_message_failed", str(exc)) from exc
-        return _decided(message, is_done)
+        return _decided(message, count)
 
     async def _list_topics(self, _: Call) -> msgspec.Raw:
         return payload.encode(
@@ -168,7 +178,8 @@ class QueueFunctions:
     async def _topic_stats(self, call: Call) -> msgspec.Raw:
         name = _topic_of(decode_input(call, _name_decoder))
         try:
-            depth, dlq_depth = await self._dead_letters.depth(name), await self._dead_letters.count(name)
+            queues = await self._resolve(name)
+            depth, dlq_depth = await self._dead_letters.depth(queues), await self._dead_letters.count(queues)
         except BridgeError as exc:
             raise FunctionFailedError("topic_stats_failed", str(exc)) from exc
         return payload.encode(
@@ -182,7 +193,7 @@ class QueueFunctions:
 
     async def _dlq_topics(self, _: Call) -> msgspec.Raw:
         try:
-            counts = {name: await self._dead_letters.count(name) for name in self._concurrency}
+            counts = {name: await self._dead_letters.count([name]) for name in self._concurrency}
         except BridgeError as exc:
             raise FunctionFailedError("dlq_topics_failed", str(exc)) from exc
         return payload.encode(
@@ -196,7 +207,8 @@ class QueueFunctions:
         page = decode_input(call, _page_decoder)
         name = _topic_of(page)
         try:
-            letters = await self._dead_letters.page(name, offset=page.offset, limit=page.limit)
+            queues = await self._resolve(name)
+            letters = await self._dead_letters.page(queues, offset=page.offset, limit=page.limit)
         except BridgeError as exc:
             raise FunctionFailedError("dlq_messages_failed", str(exc)) from exc
         return payload.encode(
@@ -234,8 +246,6 @@ def _message_of(call: Call) -> _OneMessage:
     return message
 
 
-def _decided(message: _OneMessage, is_done: bool) -> msgspec.Raw:
+def _decided(message: _OneMessage, count: int) -> msgspec.Raw:
     """Answer as iii does: the count of a discard is called `redriven`, too."""
-    return payload.encode(
-        {"queue": message.given, "message_id": message.message_id, "redriven": int(is_done)}
-    )
+    return payload.encode({"queue": message.given, "message_id": message.message_id, "redriven": count})
