@@ -16,7 +16,7 @@ from bridge.engine.functions import (
     FunctionSchema,
 )
 from bridge.engine.observation import CallStart, Enqueuer, Observer, all_of, broken_off
-from bridge.engine.tracing import baggage_with_invocation, new_traceparent, valid_traceparent
+from bridge.engine.tracing import baggage_for, new_traceparent, valid_traceparent
 from bridge.engine.triggers import Binding, TriggerRegistry, TriggerType
 from bridge.engine.workers import Worker
 from bridge.errors import (
@@ -232,13 +232,15 @@ class Engine:
     def _hand_over(
         self, call: Call, worker: Worker, traceparent: str, on_done: OnDone
     ) -> tuple[Worker, Invocation] | None:
+        invocation_id = self.new_id()
+        baggage = baggage_for(call.function_id, invocation_id, call.baggage)
         payload_bytes = len(call.data) + len(call.metadata)
-        if too_large := worker.refusal_of(payload_bytes, call.function_id, call.baggage):
+        if too_large := worker.refusal_of(payload_bytes, call.function_id, baggage):
             on_done(Outcome.failed(too_large))
             return None
         function_id = worker.own_ids.get(call.function_id, call.function_id)
         invocation = Invocation(
-            id=self.new_id(),
+            id=invocation_id,
             function_id=function_id,
             traceparent=traceparent,
             job=call.job,
@@ -251,7 +253,7 @@ class Engine:
                 function_id=function_id,
                 data=call.data,
                 traceparent=traceparent,
-                baggage=baggage_with_invocation(call.baggage, invocation.id),
+                baggage=baggage,
                 metadata=call.metadata,
             )
         )

@@ -1,10 +1,14 @@
 """W3C trace context, as far as the bridge needs it: pass it on, or start one (spec 01 §4.7, §4.8)."""
 
 import re
+from collections.abc import Container
+from functools import lru_cache
+from urllib.parse import quote
 
 __all__ = [
     "BAGGAGE_KEY",
-    "baggage_with_invocation",
+    "baggage_for",
+    "baggage_without_tags",
     "continue_trace",
     "invocation_in_baggage",
     "new_traceparent",
@@ -14,6 +18,17 @@ __all__ = [
 
 BAGGAGE_KEY = "iii-temporal.invocation"
 """The baggage entry that leads a nested call back to the invocation it was made in."""
+
+_FUNCTION_KEY = "iii.function.id"
+"""The baggage entry that names the function which runs."""
+
+_REPLACED_KEYS = frozenset({BAGGAGE_KEY, _FUNCTION_KEY})
+
+_TAG_KEYS = frozenset({"iii.tag.kind", "iii.tag.display_name", "iii.tag.hidden"})
+"""The baggage entries that describe the span of an enqueuer."""
+
+_BAGGAGE_CHARACTERS = "!#$&'()*+-./:<=>?@[]^_`{|}~"
+"""What, beside letters and digits, stands for itself in a baggage value (W3C Baggage §3.3.1.3)."""
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.{0,200})?")
 
@@ -54,19 +69,38 @@ def continue_trace(traceparent: str | None, span_source: str) -> str:
     return f"00-{trace_id}-{new_traceparent(span_source)[36:52]}-{flags}"
 
 
-def baggage_with_invocation(baggage: str | None, invocation_id: str) -> str:
-    """Return the baggage with our entry replaced, never appended: it must name the innermost invocation."""
-    kept = [entry for entry in (baggage or "").split(",") if entry.strip() and not _is_ours(entry)]
-    return ",".join([*kept, f"{BAGGAGE_KEY}={invocation_id}"])
+def baggage_for(function_id: str, invocation_id: str, baggage: str | None) -> str:
+    """Return the baggage of a caller for the function that is called (spec 01 §4.8).
+
+    The entries that name the function and the invocation are replaced, never appended: they must be those of
+    the innermost call.
+    """
+    entries = _entries_but(baggage, _REPLACED_KEYS) if baggage else []
+    return ",".join([*entries, _function_entry(function_id), f"{BAGGAGE_KEY}={invocation_id}"])
+
+
+def baggage_without_tags(baggage: str | None) -> str | None:
+    """Return the baggage of an enqueuer as a delivery takes it on (spec 02 §3.1)."""
+    return ",".join(_entries_but(baggage, _TAG_KEYS)) or None if baggage else None
 
 
 def invocation_in_baggage(baggage: str) -> str | None:
     """Return the invocation id in our baggage entry, if the entry is there."""
     for entry in baggage.split(","):
-        if _is_ours(entry):
+        if _key_of(entry) == BAGGAGE_KEY:
             return entry.partition("=")[2].partition(";")[0].strip()
     return None
 
 
-def _is_ours(entry: str) -> bool:
-    return entry.partition("=")[0].strip() == BAGGAGE_KEY
+@lru_cache(maxsize=1024)
+def _function_entry(function_id: str) -> str:
+    text = function_id.encode(errors="replace")
+    return f"{_FUNCTION_KEY}={quote(text, safe=_BAGGAGE_CHARACTERS)}"
+
+
+def _entries_but(baggage: str, keys: Container[str]) -> list[str]:
+    return [entry for entry in baggage.split(",") if entry.strip() and _key_of(entry) not in keys]
+
+
+def _key_of(entry: str) -> str:
+    return entry.partition("=")[0].strip()

@@ -9,7 +9,7 @@ from activities.deliveries import DeliveryContext, DeliveryFailedError, Delivery
 from bridge.engine.calls import Call, Job, Outcome
 from bridge.engine.engine import Engine
 from bridge.engine.observation import POSTPONED, DeliveryStart, OnEnd, all_of, broken_off
-from bridge.engine.tracing import continue_trace, new_traceparent
+from bridge.engine.tracing import baggage_without_tags, continue_trace, new_traceparent
 from bridge.errors import WorkerGoneError
 from bridge.protocol import payload
 from bridge.protocol.inbound import ErrorBody
@@ -97,7 +97,7 @@ class EngineDeliverer:
             metadata=_metadata(context),
             # A fresh span in the trace of the enqueuer: it tells this attempt from every other one.
             traceparent=continue_trace(_trace_of(message), self._new_id()),
-            baggage=message.baggage,
+            baggage=baggage_without_tags(message.baggage),
             job=Job(
                 chain_id=message.chain_id,
                 home=message.home,

@@ -260,3 +260,13 @@ async def test_the_enqueuers_metadata_survives_beside_ours(
             "idempotency_key": receipt,
         },
     }
+
+
+async def test_a_delivery_names_its_function_in_the_baggage_of_the_enqueuer(bridge: RunningBridge) -> None:
+    worker = await bridge.connect()
+    await worker.offer(mail__send=succeed)
+    baggage = "tenant=7,iii.function.id=orders::create,iii.tag.kind=enqueue"
+    await ended(bridge.chain(await worker.enqueue("mail::send", {}, "jobs", baggage=baggage)))
+
+    (delivered,) = worker.delivered
+    assert (delivered.baggage or "").split(",")[:-1] == ["tenant=7", "iii.function.id=mail::send"]

@@ -174,7 +174,7 @@ def test_the_trace_context_is_passed_on_and_echoed(caller, provider):
 
     answer = caller.take_one("invocationresult")
     assert asked["traceparent"] == trace["traceparent"]
-    assert asked["baggage"].split(",")[0] == "tenant=7"
+    assert asked["baggage"].split(",")[:-1] == ["tenant=7", "iii.function.id=f"]
     assert {name: answer[name] for name in trace} == trace
 
 

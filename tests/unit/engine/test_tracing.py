@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from bridge.engine.tracing import (
     BAGGAGE_KEY,
-    baggage_with_invocation,
+    baggage_for,
+    baggage_without_tags,
     invocation_in_baggage,
     new_traceparent,
     trace_id_of,
@@ -35,11 +36,32 @@ def test_anything_else_is_no_trace_context(text):
     assert valid_traceparent(text) is None
 
 
-def test_our_baggage_entry_replaces_the_one_before_and_keeps_the_others():
-    once = baggage_with_invocation("tenant=7,,  ,user=8;secret", "inner")
-    twice = baggage_with_invocation(once, "innermost")
+def test_baggage_names_the_innermost_function_and_invocation_and_keeps_other_entries():
+    once = baggage_for("mail::send", "inner", "tenant=7,,  ,iii.function.id=a,user=8;secret")
+    twice = baggage_for("stock::count", "innermost", once)
 
-    assert twice == f"tenant=7,user=8;secret,{BAGGAGE_KEY}=innermost"
+    assert twice == f"tenant=7,user=8;secret,iii.function.id=stock::count,{BAGGAGE_KEY}=innermost"
+
+
+def test_a_function_id_cannot_add_entries_to_the_baggage():
+    baggage = baggage_for("a,b=c; é%\ud800", "i", None)
+
+    assert baggage == f"iii.function.id=a%2Cb=c%3B%20%C3%A9%25?,{BAGGAGE_KEY}=i"
+
+
+@pytest.mark.parametrize(
+    ("baggage", "left"),
+    [
+        (None, None),
+        ("iii.tag.kind=a", None),
+        (
+            "a=1,iii.tag.kind=x, iii.tag.display_name = y;p,iii.tag.hidden=true,iii.tag.other=1,b=2",
+            "a=1,iii.tag.other=1,b=2",
+        ),
+    ],
+)
+def test_tags_of_the_enqueuers_span_end_with_it(baggage, left):
+    assert baggage_without_tags(baggage) == left
 
 
 @pytest.mark.parametrize(
@@ -59,4 +81,4 @@ def test_our_baggage_entry_is_found_among_others(baggage, found):
 
 @given(st.text())
 def test_any_baggage_leads_back_to_the_invocation_it_was_given(baggage):
-    assert invocation_in_baggage(baggage_with_invocation(baggage, UUID)) == UUID
+    assert invocation_in_baggage(baggage_for("f", UUID, baggage)) == UUID
