@@ -20,6 +20,8 @@ _LOOKS_S = (0.0, 0.5, 2.0)
 """When to look after an offer: the search attribute of a message that began to wait just before shows up a
 little later. What these looks miss, the message's own timer catches."""
 _FUNCTIONS_PER_QUERY = 20
+_FUNCTIONS_SEARCHED_FOR = 100
+"""Of how many functions one look asks for what waits for them; of more, it asks for everything that waits."""
 
 
 class WaitingMessages:
@@ -52,8 +54,7 @@ class WaitingMessages:
             await self._until_a_look_is_due()
             functions = self._take_due()
             if self._tenancy().has_search_attributes:
-                for at in range(0, len(functions), _FUNCTIONS_PER_QUERY):
-                    await self._wake(client, functions[at : at + _FUNCTIONS_PER_QUERY])
+                await self._look(client, functions)
 
     async def _until_a_look_is_due(self) -> None:
         while True:
@@ -76,17 +77,28 @@ class WaitingMessages:
                 self._looks_due[function_id] = left
         return due
 
-    async def _wake(self, client: Client, functions: list[str]) -> None:
-        names = ", ".join(f"'{search_text(each).replace(_QUOTE, _QUOTE * 2)}'" for each in functions)
+    async def _look(self, client: Client, functions: list[str]) -> None:
+        if len(functions) > _FUNCTIONS_SEARCHED_FOR:
+            await self._wake(client, f"{SearchAttribute.WAITING} IS NOT NULL", functions)
+            return
+        for at in range(0, len(functions), _FUNCTIONS_PER_QUERY):
+            some = functions[at : at + _FUNCTIONS_PER_QUERY]
+            texts = ", ".join(f"'{search_text(each).replace(_QUOTE, _QUOTE * 2)}'" for each in some)
+            await self._wake(client, f"{SearchAttribute.WAITING} IN ({texts})", some)
+
+    async def _wake(self, client: Client, condition: str, functions: list[str]) -> None:
+        """Signal whatever meets the condition and waits for one of the functions."""
         query = (
-            f"{SearchAttribute.WAITING} IN ({names}) AND ExecutionStatus = 'Running' "
+            f"{condition} AND ExecutionStatus = 'Running' "
             f"AND WorkflowId STARTS_WITH '{self._tenancy().prefix}.'"
         )
+        named: dict[str, list[str]] = {}
+        for each in functions:
+            named.setdefault(search_text(each), []).append(each)
         try:
             async for execution in client.list_workflows(query):
-                waiting = set(execution.search_attributes.get(SearchAttribute.WAITING, ()))
-                for function_id in functions:
-                    if search_text(function_id) in waiting:
+                for text in execution.search_attributes.get(SearchAttribute.WAITING, ()):
+                    for function_id in named.get(str(text), ()):
                         await _signal(client, execution.id, function_id)
         except RPCError as exc:
             log.warning("waiting messages not woken yet; their own timers will", reason=str(exc))

@@ -82,6 +82,14 @@ async def test_an_offer_wakes_only_what_waits_for_it(bridge: RunningBridge) -> N
     assert deliveries(await events(bridge.chain(receipts[1]))) == ["f::2"]
 
 
+async def test_a_storm_of_offers_wakes_what_waits(bridge: RunningBridge) -> None:
+    worker = await bridge.connect()
+    receipt = await worker.enqueue("f::170", {}, "jobs")
+    await waits(bridge, "f::170")
+    await worker.register({f"f::{n}": succeed for n in range(300)})
+    assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.COMPLETED
+
+
 async def test_every_waiting_message_is_woken_though_one_has_gone(bridge: RunningBridge) -> None:
     worker = await bridge.connect()
     receipts = [await worker.enqueue("later", {}, "jobs") for _ in range(3)]

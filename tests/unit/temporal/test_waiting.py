@@ -85,6 +85,21 @@ async def test_many_functions_are_searched_for_in_parts() -> None:
     assert [query.count("'f0") for query in temporal.queries] == [20, 20, 5]
 
 
+async def test_a_storm_of_offers_is_one_search_for_everything_that_waits() -> None:
+    temporal = FakeTemporal({"a": ["f00077"], "b": ["other"], "c": ["f09999", "f00001"]})
+    await first_look(temporal, *(f"f{n:05}" for n in range(10_000)))
+    (query,) = temporal.queries
+    assert query.startswith("IiiWaiting IS NOT NULL AND ")
+    assert temporal.signalled == [("a", "f00077"), ("c", "f09999"), ("c", "f00001")]
+
+
+async def test_functions_of_one_search_text_are_told_apart_by_what_waits() -> None:
+    long = "x" * 300
+    temporal = FakeTemporal({"a": [long[:255]]})
+    await first_look(temporal, long + "1", long + "2")
+    assert temporal.signalled == [("a", long + "1"), ("a", long + "2")]
+
+
 async def test_without_search_attributes_nothing_is_searched() -> None:
     temporal = FakeTemporal({"a": ["f"]})
     await first_look(temporal, "f", tenancy=Tenancy("iii", has_search_attributes=False))
