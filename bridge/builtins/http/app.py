@@ -1,6 +1,5 @@
 """The ASGI application of the HTTP port: routing, CORS, and what is answered without a function."""
 
-import asyncio
 from collections.abc import MutableMapping
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +15,7 @@ from bridge.builtins.http.responder import Responder, Send
 from bridge.builtins.http.response import Response, error_id, error_response
 from bridge.builtins.http.routes import Match, RouteTable
 from bridge.builtins.http.settings import HttpSettings
+from bridge.builtins.http.slots import Slots
 
 __all__ = ["HttpApp"]
 
@@ -37,13 +37,14 @@ class HttpApp:
         self._services = services
         self._routes = routes
         self._documentation = Documentation(services.engine, routes)
+        self._slots = Slots(settings.concurrency_request_limit)
         self.apply(settings)
 
     def apply(self, settings: HttpSettings) -> None:
         """Serve the requests from now on by new settings."""
         self._settings = settings
         self._cors = Cors(settings.cors)
-        self._slots = asyncio.Semaphore(max(settings.concurrency_request_limit, 1))
+        self._slots.resize(settings.concurrency_request_limit)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request; an error of ours costs this request alone."""

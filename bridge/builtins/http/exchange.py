@@ -18,6 +18,7 @@ from bridge.builtins.http.responder import Responder
 from bridge.builtins.http.response import Response, StreamedHead, error_response
 from bridge.builtins.http.routes import Match, Route
 from bridge.builtins.http.settings import HttpSettings
+from bridge.builtins.http.slots import Slots
 from bridge.engine.calls import Call, Outcome
 from bridge.engine.engine import Engine
 from bridge.errors import CapacityError, EngineError
@@ -102,7 +103,7 @@ class Exchange:
         self._from_handler = _free(self._download.take_reader())
         self._background: list[asyncio.Task[None]] = []
 
-    async def run(self, slots: asyncio.Semaphore) -> None:
+    async def run(self, slots: Slots) -> None:
         """Serve the request; it holds a slot until the head of its response is known.
 
         Cancellation: safe; functions that run go on.

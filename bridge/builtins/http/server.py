@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-from functools import partial
 
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -28,7 +27,8 @@ class HttpServer:
     """
 
     def __init__(self, app: HttpApp, limits: ConnectionLimits, *, keep_alive_timeout_s: int) -> None:
-        config = Config(
+        self._limits = limits
+        self._config = Config(
             app,
             http="httptools",
             ws="none",
@@ -38,11 +38,15 @@ class HttpServer:
             proxy_headers=False,
             timeout_keep_alive=keep_alive_timeout_s,
         )
-        config.load()
+        self._config.load()
         self._state = ServerState()
         self._all_lost = asyncio.Event()
-        self._protocol = partial(Connection, config, self._state, limits, self._connection_lost)
         self._server: asyncio.Server | None = None
+
+    def apply(self, limits: ConnectionLimits, *, keep_alive_timeout_s: int) -> None:
+        """Bound the connections from now on by other limits; those that exist keep theirs."""
+        self._limits = limits
+        self._config.timeout_keep_alive = keep_alive_timeout_s
 
     async def start(self, host: str, port: int) -> int:
         """Begin to accept clients.
@@ -55,7 +59,7 @@ class HttpServer:
         """
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(self._protocol, host, port, backlog=BACKLOG)
+            self._server = await loop.create_server(self._new_connection, host, port, backlog=BACKLOG)
         except OSError as exc:
             reason = "is already in use" if exc.errno == errno.EADDRINUSE else f"cannot be bound: {exc}"
             raise ConfigError(
@@ -97,6 +101,9 @@ class HttpServer:
             task.cancel()
         if running:
             await asyncio.wait(running)
+
+    def _new_connection(self) -> Connection:
+        return Connection(self._config, self._state, self._limits, self._connection_lost)
 
     def _connection_lost(self) -> None:
         if not self._state.connections:

@@ -73,6 +73,11 @@ class HttpSettings:
     docs_path: str | None = "/docs"
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Where to listen."""
+        return self.host, self.port
+
+    @property
     def global_middleware_ids(self) -> tuple[str, ...]:
         """The global middleware in the order in which it is asked (spec 04 §4.1)."""
         run = [each for each in self.middleware if each.phase == "preHandler"]

@@ -1,5 +1,6 @@
 """The built-in worker `iii-http`: functions behind HTTP routes (spec 04 §1 to §5)."""
 
+import asyncio
 import time
 
 from bridge.builtins.http.app import HttpApp
@@ -12,6 +13,7 @@ from bridge.builtins.http.settings import HttpSettings
 from bridge.builtins.http.triggers import SERVED_METHODS, HttpTriggers
 from bridge.engine.engine import Engine
 from bridge.engine.triggers import TriggerType
+from bridge.errors import ConfigError
 from bridge.protocol import payload
 
 __all__ = ["Http"]
@@ -44,6 +46,8 @@ class Http:
         self._triggers = HttpTriggers(self._routes)
         self._app = HttpApp(Services(engine, channels, time.time_ns), self._routes, settings)
         self._server = self._new_server(settings)
+        self._moving = asyncio.Lock()
+        self._is_closed = False
 
     def register(self, engine: Engine) -> None:
         """Provide the trigger type, under its name and its old one."""
@@ -75,41 +79,57 @@ class Http:
 
     async def close(self, deadline_s: float = CLOSE_DEADLINE_S) -> None:
         """Stop: running requests may end until the deadline. Closing again does nothing."""
+        async with self._moving:
+            self._is_closed = True
         await self._server.close(deadline_s)
 
     async def apply(self, settings: HttpSettings) -> None:
         """Change the settings while running (spec 04 §5.5).
 
-        A new address is bound before the old one is left. Bounds of connections hold for a new address only.
+        They hold for requests and for connections that begin from now on. A new address is bound before the
+        old one is left; this returns when the requests that run there have ended, or were cut off after 10 s.
 
         Raises:
             ConfigError: The new address cannot be bound; nothing has changed.
+
+        Cancellation: the old address may be left with requests that nobody waits for.
         """
-        moves = (settings.host, settings.port) != (self._settings.host, self._settings.port)
-        left = self._server
-        if moves:
-            self._server = await self._started_elsewhere(settings)
-        self._settings = settings
-        self._app.apply(settings)
-        if moves:
+        async with self._moving:
+            left = await self._move(settings)
+            self._settings = settings
+            self._app.apply(settings)
+            self._server.apply(_limits(settings), keep_alive_timeout_s=settings.keep_alive_timeout_s)
+        if left is not None:
             await left.close(CLOSE_DEADLINE_S)
 
-    async def _started_elsewhere(self, settings: HttpSettings) -> HttpServer:
+    async def _move(self, settings: HttpSettings) -> HttpServer | None:
+        """Listen where the settings say; returns the server that is to be closed, if they say elsewhere."""
+        if self._is_closed or settings.address == self._settings.address:
+            return None
         server = self._new_server(settings)
-        await server.start(settings.host, settings.port)
-        return server
+        try:
+            await server.start(settings.host, settings.port)
+        except ConfigError as exc:
+            if settings.port != self._settings.port:
+                raise
+            raise ConfigError(
+                f"{exc}; or, as it may overlap with {self._settings.host}, where the bridge listens on "
+                "that port, change the host and restart"
+            ) from exc
+        left, self._server = self._server, server
+        return left
 
     def _new_server(self, settings: HttpSettings) -> HttpServer:
-        return HttpServer(
-            self._app,
-            ConnectionLimits(
-                head_bytes=settings.head_limit_bytes,
-                head_timeout_s=settings.head_timeout_ms / 1000,
-                max_connections=settings.max_connections,
-                write_timeout_s=settings.write_timeout_ms / 1000,
-            ),
-            keep_alive_timeout_s=settings.keep_alive_timeout_s,
-        )
+        return HttpServer(self._app, _limits(settings), keep_alive_timeout_s=settings.keep_alive_timeout_s)
+
+
+def _limits(settings: HttpSettings) -> ConnectionLimits:
+    return ConnectionLimits(
+        head_bytes=settings.head_limit_bytes,
+        head_timeout_s=settings.head_timeout_ms / 1000,
+        max_connections=settings.max_connections,
+        write_timeout_s=settings.write_timeout_ms / 1000,
+    )
 
 
 _CONFIGURATION_SCHEMA = payload.encode(

@@ -17,7 +17,7 @@ async def make_bridge() -> AsyncIterator[MakeBridge]:
     async with AsyncExitStack() as stack:
 
         async def make(**settings: Any) -> Bridge:
-            return await stack.enter_async_context(running_bridge(HttpSettings(port=0, **settings)))
+            return await stack.enter_async_context(running_bridge(HttpSettings(**({"port": 0} | settings))))
 
         yield make
 

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from bridge.builtins.http import GlobalMiddleware, HttpSettings
+from bridge.builtins.http import CorsSettings, GlobalMiddleware, HttpSettings
 from bridge.errors import ConfigError
 from tests.integration.http.conftest import MakeBridge
-from tests.integration.http.running_bridge import Bridge, eventually
+from tests.integration.http.running_bridge import Bridge, eventually, raw_exchange
 
 
 def free_port() -> int:
@@ -42,6 +42,84 @@ async def test_settings_change_without_rebinding(bridge: Bridge) -> None:
     await bridge.http.apply(HttpSettings(port=0, middleware=(GlobalMiddleware("stop"),)))
     assert (await bridge.client.get("/x")).status_code == 401
     assert bridge.http._server._state.connections == {connection}
+
+
+async def test_each_setting_holds_for_the_next_request(bridge: Bridge) -> None:
+    released = asyncio.Event()
+
+    async def wait(_: Any) -> None:
+        await released.wait()
+
+    bridge.function("slow", wait)
+    bridge.function("f", {"body": 1})
+    bridge.route("slow", "/slow")
+    bridge.route("f", "/x", "POST")
+    await bridge.http.apply(
+        HttpSettings(
+            port=0,
+            default_timeout_ms=50,
+            cors=CorsSettings(allowed_origins=("http://a",)),
+            body_limit_bytes=2,
+            docs_path=None,
+        )
+    )
+    assert (await bridge.client.get("/slow")).status_code == 504
+    refused = await bridge.client.post("/x", json={"too": "large"}, headers={"origin": "http://a"})
+    assert refused.status_code == 413
+    assert refused.headers["access-control-allow-origin"] == "http://a"
+    assert (await bridge.client.get("/docs")).status_code == 404
+    released.set()
+
+
+async def test_the_bounds_of_connections_hold_for_the_next_connection(bridge: Bridge) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
+    await eventually(lambda: bridge.http.connection_count == 1)
+    await bridge.http.apply(HttpSettings(port=0, max_connections=1, head_limit_bytes=100))
+    assert b" 503 " in await raw_exchange(bridge.port)
+    writer.write(b"GET / HTTP/1.1\r\nx: " + b"a" * 200 + b"\r\n\r\n")
+    assert b" 404 " in await reader.readline()
+    writer.close()
+    await eventually(lambda: bridge.http.connection_count == 0)
+    assert b" 431 " in await raw_exchange(bridge.port, b"GET / HTTP/1.1\r\nx: " + b"a" * 200)
+
+
+async def test_a_raised_concurrency_limit_lets_waiting_requests_in(make_bridge: MakeBridge) -> None:
+    bridge = await make_bridge(concurrency_request_limit=1)
+    running = 0
+    released = asyncio.Event()
+
+    async def wait(_: Any) -> Any:
+        nonlocal running
+        running += 1
+        await released.wait()
+        return {"body": 1}
+
+    bridge.function("f", wait)
+    bridge.route("f", "/x")
+    async with asyncio.TaskGroup() as tasks:
+        requests = [tasks.create_task(bridge.client.get("/x")) for _ in range(3)]
+        await eventually(lambda: len(bridge.http._server._state.tasks) == 3)
+        assert running == 1
+        await bridge.http.apply(HttpSettings(port=0, concurrency_request_limit=3))
+        await eventually(lambda: running == 3)
+        released.set()
+    assert [each.result().status_code for each in requests] == [200] * 3
+
+
+async def test_another_host_on_the_same_port_needs_a_restart(make_bridge: MakeBridge) -> None:
+    port = free_port()
+    bridge = await make_bridge(port=port)
+    with pytest.raises(ConfigError, match="change the host and restart"):
+        await bridge.http.apply(HttpSettings(host="0.0.0.0", port=port))
+    assert (await bridge.client.get("/docs")).status_code == 200
+
+
+async def test_settings_that_come_after_the_end_open_nothing(bridge: Bridge) -> None:
+    port = free_port()
+    await bridge.http.close()
+    await bridge.http.apply(HttpSettings(port=port))
+    with pytest.raises(httpx.ConnectError):
+        await bridge.client.get(f"http://127.0.0.1:{port}/docs")
 
 
 async def test_a_new_port_is_served_and_the_old_one_left_with_its_idle_connections(bridge: Bridge) -> None:
