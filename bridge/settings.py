@@ -28,6 +28,7 @@ from bridge.engine.access import AccessRules, ExposedIds, ExposedMetadata, Patte
 from bridge.listeners.worker_socket import SocketLimits
 from bridge.temporal.connection import TemporalAddress
 from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue
+from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY
 from bridge.temporal.service import QueueSettings, TemporalSettings
 from bridge.temporal.workers import QueueWorker
 from workflows.contract import RetryRules
@@ -182,6 +183,9 @@ def queue_settings(config: BridgeConfig) -> dict[str, QueueSettings]:
             NamedQueue(
                 rules=_rules(queue, config.temporal),
                 group_field=queue.message_group_field if queue.is_fifo else None,
+                priority_field=queue.priority_field,
+                max_priority=queue.max_priority or DEFAULT_MAX_PRIORITY,
+                delay_field=queue.delay_field,
             ),
             QueueWorker(queue.concurrency, queue.rate_per_s),
         )

@@ -175,6 +175,8 @@ class Message:
         metadata: The enqueuer's own metadata sidecar as JSON text.
         redrives: How often it came back from the dead letters.
         children: Receipts that attempts before the redrive enqueued: they are not enqueued again.
+        not_before_ms: The Unix time before which the first delivery may not begin.
+        priority_key: Temporal's own: 1 is the most urgent, 5 the least; `None` where the queue has none.
     """
 
     receipt: str
@@ -192,6 +194,8 @@ class Message:
     enqueued_at_ms: int = 0
     redrives: int = 0
     children: tuple[str, ...] = ()
+    not_before_ms: int = 0
+    priority_key: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, NoReturn, TypeVar
 
 from temporalio import workflow
-from temporalio.common import RawValue, RetryPolicy, SearchAttributeKey
+from temporalio.common import Priority, RawValue, RetryPolicy, SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
@@ -88,7 +88,7 @@ class Courier:
             if progress.lost is not None:
                 raise DeliveryLostError(progress, progress.lost)
             progress = await self._wait_for_provider(message, progress, offers_seen)
-            await self._wait_for_backoff(progress)
+            await self._wait_until_due(message, progress)
             offers_seen = self._offers[message.function_id]
             attempts = max(message.rules.attempts - progress.attempts_made, 1)
             self.delivering += 1
@@ -121,8 +121,8 @@ class Courier:
         self._show_waiting(message.function_id, -1)
         return progress
 
-    async def _wait_for_backoff(self, progress: Progress) -> None:
-        wait_ms = progress.not_before_ms - now_ms()
+    async def _wait_until_due(self, message: Message, progress: Progress) -> None:
+        wait_ms = max(progress.not_before_ms, message.not_before_ms) - now_ms()
         if wait_ms > 0:
             await wait_until(lambda: self.is_leaving, timedelta(milliseconds=wait_ms))
         if self.is_leaving:
@@ -167,6 +167,7 @@ async def attempt(
             maximum_attempts=attempts,
             non_retryable_error_types=[*rules.non_retryable_errors, DELIVERY_POSTPONED],
         ),
+        priority=Priority(priority_key=message.priority_key),
         summary=f"queue {message.queue}" + (f", group {message.group}" if message.group else ""),
     )
 

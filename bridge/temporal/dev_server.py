@@ -33,6 +33,11 @@ TUNING = (
     # Without this every timer and every delay between attempts lasts up to a second too long.
     "--dynamic-config-value",
     'history.timerProcessorMaxTimeShift="10ms"',
+    # Priorities order one partition of a task queue, and one machine has no use for more.
+    "--dynamic-config-value",
+    "matching.numTaskqueueReadPartitions=1",
+    "--dynamic-config-value",
+    "matching.numTaskqueueWritePartitions=1",
     # A file database is twice as fast with these, and as safe against the end of the process.
     "--sqlite-pragma",
     "journal_mode=WAL",

@@ -6,30 +6,27 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import msgspec
 import structlog
 from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.engine.calls import Call, Job
 from bridge.engine.tracing import new_traceparent
 from bridge.errors import EnqueueError
-from bridge.protocol.payload import is_object, is_present
+from bridge.protocol.payload import is_present
+from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY, PayloadFields
 from bridge.temporal.sender import TemporalSender
 from workflows.contract import Message, RetryRules, WorkflowType
-from workflows.names import shorten
 
 __all__ = ["EnqueueSettings", "NamedQueue", "TemporalEnqueuer"]
 
 log = structlog.get_logger("bridge.queue")
 
-_LONGEST_GROUP = 200
 _STEP_PAYLOAD_BYTES = 16 * 1024
 """The largest payload of a handler's second and later messages that its chain keeps: Temporal ends a workflow
 whose history has 50 MiB."""
 _LANE_MESSAGE_BYTES = 1024
 """The largest message that a lane keeps itself: 10,000, the most that Temporal lets join while one handler
 runs, must fit into one history."""
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +36,16 @@ class NamedQueue:
     Attributes:
         rules: What every message takes along; a later change of the queue does not touch it.
         group_field: The top-level payload key that names the FIFO group; `None` on a standard queue.
+        priority_field: The one with the priority; `None` treats all messages alike.
+        max_priority: The highest priority.
+        delay_field: The one with the milliseconds before the first delivery.
     """
 
     rules: RetryRules
     group_field: str | None = None
+    priority_field: str | None = None
+    max_priority: int = DEFAULT_MAX_PRIORITY
+    delay_field: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +131,12 @@ class TemporalEnqueuer:
                 f"{self._settings.payload_limit_bytes}. Put large data in your own storage and "
                 "enqueue a reference to it."
             )
+        fields = PayloadFields(queue, call.data)
+        group = fields.group(named.group_field) if named.group_field else None
+        delay_ms = fields.delay_ms(named.delay_field) if named.delay_field else 0
         receipt = self._receipt(call, queue)
         job = call.job
+        now_ms = self._now_ms()
         return Message(
             receipt=receipt,
             chain_id=job.chain_id if job else receipt,
@@ -138,12 +145,18 @@ class TemporalEnqueuer:
             queue=queue,
             rules=named.rules,
             namespace=call.namespace,
-            group=_group(call, queue, named.group_field) if named.group_field else None,
+            group=group,
             parent=job.receipt if job else None,
             metadata=bytes(call.metadata).decode() if is_present(call.metadata) else None,
             traceparent=call.traceparent or new_traceparent(receipt),
             baggage=call.baggage,
-            enqueued_at_ms=self._now_ms(),
+            enqueued_at_ms=now_ms,
+            not_before_ms=now_ms + delay_ms if delay_ms else 0,
+            priority_key=(
+                fields.priority_key(named.priority_field, named.max_priority)
+                if named.priority_field
+                else None
+            ),
         )
 
     def _receipt(self, call: Call, queue: str) -> str:
@@ -175,7 +188,8 @@ class TemporalEnqueuer:
     async def _send_first(self, message: Message, payload: bytes) -> None:
         """Send what was enqueued outside any job: a small FIFO message needs no chain of its own."""
         size_bytes = len(payload) + len(message.metadata or "") + len(message.baggage or "")
-        if message.group is not None and size_bytes <= _LANE_MESSAGE_BYTES:
+        is_small = size_bytes <= _LANE_MESSAGE_BYTES and not message.not_before_ms
+        if message.group is not None and is_small:
             await self._sender.join_message(message, message.group, payload)
         else:
             await self._send_apart(message, payload)
@@ -227,19 +241,3 @@ class TemporalEnqueuer:
             f"{self._settings.timeout_ms} ms, so no receipt can be given. Try again when it is back; "
             "enqueue works then without a restart."
         )
-
-
-def _group(call: Call, queue: str, field: str) -> str:
-    """Read the FIFO group from the payload (spec 02 §2.3)."""
-    if not is_object(call.data):
-        raise EnqueueError(
-            f"FIFO queue '{queue}' needs an object with the field '{field}'; the payload is not one."
-        )
-    value = _fields.decode(call.data).get(field)
-    if value is None:
-        raise EnqueueError(f"FIFO queue '{queue}' needs the field '{field}' in the payload; it is missing.")
-    if not is_present(value):
-        raise EnqueueError(f"FIFO queue '{queue}' needs the field '{field}'; it must not be null.")
-    decoded = msgspec.json.decode(value)
-    text = decoded if isinstance(decoded, str) else msgspec.json.encode(decoded, order="sorted").decode()
-    return shorten(text, _LONGEST_GROUP)

@@ -54,8 +54,8 @@ class QueueConfig(Block):
         concurrency: Messages worked on at once, for fifo groups worked on at once, per bridge process.
         kind: Key `type`. `fifo` keeps the order of messages with the same `message_group_field`.
         message_group_field: The top-level payload key that names the group.
-        max_priority: Accepted and without effect, as on iii's own adapter.
-        priority_field: Accepted and without effect, as on iii's own adapter.
+        max_priority: The highest priority; `None` is 4.
+        priority_field: The top-level payload key with the priority; larger is more urgent.
         backoff_ms: Delay after the first failure.
         poll_interval_ms: Accepted and without effect; Temporal pushes.
         timeout_ms: Ours. How long one attempt may take.
@@ -65,6 +65,7 @@ class QueueConfig(Block):
         rate_per_s: Ours. Attempts started per second over all bridges; `None` is unlimited.
         provider_timeout_ms: Ours. How long a message waits for a worker that offers its function;
             `None` waits for ever.
+        delay_field: Ours. The top-level payload key with the milliseconds before the first delivery.
         dlq: Ours. When dead letters are too many.
     """
 
@@ -84,6 +85,7 @@ class QueueConfig(Block):
     non_retryable_errors: Annotated[tuple[Name, ...], Field(strict=False)] = ()
     rate_per_s: Annotated[float, Field(gt=0, le=100_000)] | None = None
     provider_timeout_ms: PositiveMilliseconds | None = None
+    delay_field: Name | None = None
     dlq: DeadLetterLimits = DeadLetterLimits()
 
     @property
@@ -160,15 +162,18 @@ class QueueBlock(Block):
                 return None
 
     def notices(self) -> Iterator[str]:
-        """Tell that no other queue server is used, and of group fields that order nothing."""
+        """Tell that no other queue server is used, and of keys that do nothing alone."""
         if self.adapter.name != "builtin":
             yield (
                 f"iii-queue: adapter `{self.adapter.name}` has no effect, queues live in Temporal;"
                 " remove the adapter"
             )
         for name, queue in self.queues.items():
-            if queue.priority_field is not None or queue.max_priority is not None:
-                yield f"queue '{name}': `priority_field` and `max_priority` have no effect; remove them"
+            if queue.max_priority is not None and queue.priority_field is None:
+                yield (
+                    f"queue '{name}': `max_priority` has no effect without `priority_field`;"
+                    " name the payload key that has the priority"
+                )
             if queue.message_group_field is not None and not queue.is_fifo:
                 yield (
                     f"queue '{name}': `message_group_field` has no effect on a standard queue;"

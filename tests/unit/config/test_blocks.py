@@ -28,6 +28,7 @@ def test_defaults_of_a_queue_are_those_of_iii_and_ours() -> None:
         "non_retryable_errors": (),
         "rate_per_s": None,
         "provider_timeout_ms": None,
+        "delay_field": None,
         "dlq": {"capacity": None},
     }
 
@@ -155,6 +156,13 @@ def test_blocks_cannot_be_changed() -> None:
             (
                 "queue 'a': `message_group_field` has no effect on a standard queue;"
                 " add `type: fifo` to keep the order of each group"
+            ),
+        ),
+        (
+            "[{name: iii-queue, config: {queue_configs: {a: {max_priority: 9}}}}]",
+            (
+                "queue 'a': `max_priority` has no effect without `priority_field`;"
+                " name the payload key that has the priority"
             ),
         ),
         (
