@@ -3,7 +3,29 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from iii import InvocationError, TriggerAction
 from iii.iii import III
+from iii.state import (
+    StateDeleteInput,
+    StateEventData,
+    StateEventType,
+    StateGetInput,
+    StateListInput,
+    StateSetInput,
+    StateSetResult,
+    StateUpdateInput,
+    StateUpdateResult,
+)
+from iii_helpers.stream import (
+    UpdateAppend,
+    UpdateDecrement,
+    UpdateIncrement,
+    UpdateMerge,
+    UpdateOpError,
+    UpdateRemove,
+    UpdateSet,
+)
+from pydantic import BaseModel
 
 from tests.integration.stream.running_bridge import Bridge, received, sdk_worker, thread_safe_inbox
 
@@ -34,6 +56,56 @@ async def test_entries_are_written_read_listed_and_deleted(worker: III) -> None:
     assert await call(worker, "state::list_groups", {}) == {"groups": ["orders"]}
     assert await call(worker, "state::delete", ENTRY) == {"total": 15}
     assert await call(worker, "state::delete", ENTRY) is None
+
+
+async def send(worker: III, function_id: str, model: BaseModel) -> Any:
+    return await call(worker, function_id, model.model_dump())
+
+
+async def test_the_models_of_the_sdk_are_understood_and_understand_the_answers(worker: III) -> None:
+    before = {"status": "new", "log": ["a"], "note": "hi", "gone": 1}
+    written = await send(worker, "state::set", StateSetInput(**ENTRY, value=before))
+    assert StateSetResult[Any].model_validate(written) == StateSetResult[Any](new_value=before)
+    update = StateUpdateInput(
+        **ENTRY,
+        ops=[
+            UpdateSet(path="status", value="paid"),
+            UpdateAppend(path="log", value="b"),
+            UpdateAppend(path="note", value=" there"),
+            UpdateAppend(path=["by", "day"], value=1),
+            UpdateMerge(value={"total": 3}),
+            UpdateIncrement(path="total", by=2),
+            UpdateDecrement(path="total", by=1),
+            UpdateDecrement(path="log", by=1),
+            UpdateRemove(path="gone"),
+            UpdateSet(path="a.b", value=None),
+        ],
+    )
+    answer = await send(worker, "state::update", update)
+    after = {
+        "status": "paid",
+        "log": ["a", "b"],
+        "note": "hi there",
+        "by": {"day": [1]},
+        "total": 4,
+        "a.b": None,
+    }
+    assert StateUpdateResult[Any].model_validate(answer) == StateUpdateResult[Any](
+        old_value=before, new_value=after
+    )
+    [error] = [UpdateOpError.model_validate(each) for each in answer["errors"]]
+    assert (error.op_index, error.code) == (7, "decrement.not_number")
+    assert await send(worker, "state::get", StateGetInput(**ENTRY)) == after
+    assert await send(worker, "state::list", StateListInput(scope="orders")) == [after]
+    assert await send(worker, "state::delete", StateDeleteInput(**ENTRY)) == after
+
+
+async def test_a_fractional_amount_is_refused_although_the_model_takes_it(worker: III) -> None:
+    update = StateUpdateInput(**ENTRY, ops=[UpdateIncrement(path="total", by=49.9)])
+    with pytest.raises(InvocationError) as caught:
+        await send(worker, "state::update", update)
+    assert caught.value.code == "deserialization_error"
+    assert await call(worker, "state::get", ENTRY) is None
 
 
 async def test_concurrent_updates_of_one_entry_on_disk_lose_nothing(worker: III) -> None:
@@ -84,3 +156,23 @@ async def test_a_trigger_runs_a_function_with_the_event(bridge: Bridge, worker: 
             "new_value": {"total": 12},
         }
     ]
+
+
+async def test_a_write_nobody_waits_for_happens_and_its_event_fits_the_model(
+    bridge: Bridge, worker: III
+) -> None:
+    inbox, put = thread_safe_inbox()
+    worker.register_function("orders::on-change", put)
+    worker.register_trigger({"type": "state", "function_id": "orders::on-change", "config": {}})
+    await bridge.until_bound("state")
+    request = {
+        "function_id": "state::set",
+        "payload": {**ENTRY, "value": 1},
+        "action": TriggerAction.Void(),
+    }
+    assert await worker.trigger_async(request) is None
+    [event] = await received(inbox, 1)
+    assert StateEventData[int].model_validate(event) == StateEventData[int](
+        event_type=StateEventType.CREATED, **ENTRY, new_value=1
+    )
+    assert await call(worker, "state::get", ENTRY) == 1
