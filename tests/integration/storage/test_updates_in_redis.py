@@ -21,6 +21,9 @@ WHERE_IIIS_REDIS_DIFFERS: list[tuple[Any, list[Op], Any, list[str]]] = [
     ({"n": 2**63 - 1}, [I("n", 1)], {"n": 2**63}, []),
     ({"n": None}, [I("n", 1), D("n", 1)], {"n": None}, ["0:increment.not_number", "1:decrement.not_number"]),
     ([1], [A("a", "x")], [1], ["0:append.target_not_object"]),
+    (MISSING, [A(["a", "b"], "x")], {"a": {"b": ["x"]}}, []),
+    (MISSING, [D("", 4)], -4, []),
+    (5, [I("", 3)], 8, []),
 ]
 
 

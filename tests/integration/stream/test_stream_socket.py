@@ -138,6 +138,27 @@ async def test_closing_disconnects_clients_even_if_a_join_trigger_hangs(tmp_path
         release.set()
 
 
+async def test_messages_of_a_client_wait_for_the_join_before_them(bridge: Bridge) -> None:
+    asked: asyncio.Queue[str] = asyncio.Queue()
+    release = asyncio.Event()
+
+    async def hold_the_first(event: Any) -> None:
+        asked.put_nowait(event["subscription_id"])
+        await release.wait()
+
+    bridge.offer("gate", hold_the_first)
+    bridge.bind("stream:join", "gate", {})
+    async with connect(bridge.stream_url) as client:
+        for subscription_id in ("s-1", "s-2"):
+            await client.send(
+                json.dumps({"type": "join", "data": {**JOIN, "subscriptionId": subscription_id}})
+            )
+        await (await client.ping())  # the bridge has read both by now
+        assert [asked.get_nowait(), asked.empty()] == ["s-1", True]
+        release.set()
+        assert await received(asked, 1) == ["s-2"]
+
+
 async def test_a_thousand_members_get_every_update_in_order(bridge: Bridge) -> None:
     members, updates = 1000, 100
     arrived: list[list[int]] = []

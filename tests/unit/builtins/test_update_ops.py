@@ -126,6 +126,9 @@ def test_appendix_a_is_complete() -> None:
         ({"user": {"name": "n"}}, [A("user.name", "x")], {"user": {"name": "n"}, "user.name": "x"}),
         ({}, [A(["a"], "x")], {"a": "x"}),
         ({}, [A(["a", "b"], "x")], {"a": {"b": ["x"]}}),
+        ({}, [A(["a", "b"], {"k": 1})], {"a": {"b": [{"k": 1}]}}),
+        (MISSING, [A(["a", "b"], "x")], {"a": {"b": ["x"]}}),
+        ({"a": "leaf"}, [A(["a", "b"], 1)], {"a": {"b": [1]}}),
         ({"a": {"b": []}}, [A(["a", "b"], "x")], {"a": {"b": ["x"]}}),
         ({"a": [1]}, [A(["a", "0"], "x")], {"a": {"0": ["x"]}}),
         ({}, [A("a", None)], {"a": [None]}),
@@ -141,6 +144,8 @@ def test_appendix_a_is_complete() -> None:
         ({"a": 1}, [S("", [1])], [1]),
         ({"s": {"a": 1}}, [M("s", {"b": 2}), M(["s"], {"c": 3})], {"s": {"a": 1, "b": 2, "c": 3}}),
         ({"s": None}, [M(["s", "t"], {"b": 2})], {"s": {"t": {"b": 2}}}),
+        ({"s": 5, "t": 1}, [M(["s", "t"], {"b": 2})], {"s": {"t": {"b": 2}}, "t": 1}),
+        ({"s": {"t": "leaf", "u": 1}}, [M(["s", "t"], {"b": 2})], {"s": {"t": {"b": 2}, "u": 1}}),
         ({"s": [1]}, [M("s", {"b": 2})], {"s": {"b": 2}}),
         ({"s": {"b": {"x": 1}}}, [M("s", {"b": {"y": 1}})], {"s": {"b": {"y": 1}}}),
         ({"a": 1}, [M({"a": None})], {"a": None}),
@@ -170,6 +175,15 @@ def test_operations_that_succeed(start: Any, ops: list[Op], expected: Any) -> No
 def test_append_takes_no_number_boolean_or_object(wrap: Any, path: Any, value: Any) -> None:
     result = update(wrap(value), A(path, "x"))
     assert (result.new_value, codes(result)) == (encode(wrap(value)), ["0:append.type_mismatch"])
+
+
+@pytest.mark.parametrize("value", [5, None, ["x"], {"k": 1}])
+@pytest.mark.parametrize(
+    ("wrap", "path"), [(lambda v: v, ""), (lambda v: {"f": v}, "f"), (lambda v: {"g": {"f": v}}, ["g", "f"])]
+)
+def test_only_text_lengthens_text(wrap: Any, path: Any, value: Any) -> None:
+    result = update(wrap("hi"), A(path, value))
+    assert (result.new_value, codes(result)) == (encode(wrap("hi")), ["0:append.type_mismatch"])
 
 
 @pytest.mark.parametrize("value", [1, True, {}, {"a": 1}])

@@ -28,6 +28,10 @@ class CountingBroker(LocalBroker):
         self.asked.append(f"unsubscribe {topic}")
         super().unsubscribe(topic)
 
+    async def publish(self, topic: str, message: bytes) -> None:
+        self.asked.append(f"publish {topic} {message.decode()}")
+        await super().publish(topic, message)
+
 
 @pytest.fixture
 async def harness() -> AsyncIterator[EngineHarness]:
@@ -89,10 +93,14 @@ async def test_publishing_to_nobody_is_fine(harness: EngineHarness) -> None:
     await publish(harness, "nobody", {"a": 1})
 
 
-async def test_an_empty_topic_is_refused(harness: EngineHarness) -> None:
+async def test_an_empty_topic_is_refused_and_reaches_no_broker() -> None:
+    harness, broker = EngineHarness(), CountingBroker()
+    PubSub(broker).register(harness.engine)
     with pytest.raises(FunctionFailedError) as caught:
         await harness.call("publish", {"topic": "", "data": 1})
     assert caught.value.failure_code == "topic_not_set"
+    await publish(harness, "t", 1)
+    assert broker.asked == ["publish t 1"]
 
 
 @pytest.mark.parametrize("data", [{"data": 1}, {"topic": "t"}, {"topic": 1, "data": 1}, None])

@@ -175,8 +175,15 @@ async def test_a_value_over_the_limit_is_refused_and_not_written() -> None:
         await failure(harness, "state::set", {**ORDER, "value": "123456789"})
     ).failure_code == "VALUE_TOO_LARGE"
     assert await harness.call("state::get", ORDER) is NO_RESULT
-    await harness.call("state::set", {**ORDER, "value": "12345678"})
+    for fits in ("12345678", 7):
+        await harness.call("state::set", {**ORDER, "value": fits})
+        assert await harness.call("state::get", ORDER) == fits
+
+
+async def test_an_update_may_go_beyond_the_limit() -> None:
+    harness = harness_with(StateSettings(max_value_bytes=10))
     await harness.call("state::update", {**ORDER, "ops": [{"type": "append", "value": "beyond the limit"}]})
+    assert await harness.call("state::get", ORDER) == "beyond the limit"
 
 
 async def test_the_limit_counts_compact_json_and_not_what_was_sent() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.builtins.state import State, StateSettings
 from bridge.engine.calls import Call
-from bridge.errors import TriggerRejectedError
+from bridge.errors import FunctionFailedError, TriggerRejectedError
 from bridge.protocol import payload
 from bridge.protocol.payload import ABSENT
 from bridge.storage import LocalBroker, MemoryStore
@@ -80,6 +80,17 @@ async def test_reads_and_refused_writes_fire_nothing(harness: EngineHarness) -> 
     assert events == []
 
 
+async def test_a_value_that_is_too_large_fires_nothing() -> None:
+    harness = EngineHarness()
+    State(MemoryStore(), LocalBroker(), StateSettings(max_value_bytes=3)).register(harness.engine)
+    events = harness.recorder("watch")
+    harness.bind("state", "watch", {})
+    with pytest.raises(FunctionFailedError):
+        await write(harness, "too large")
+    await write(harness, 1)
+    assert [event["new_value"] for event in events] == [1]
+
+
 async def test_nothing_fires_when_triggers_are_disabled() -> None:
     harness = EngineHarness()
     State(MemoryStore(), LocalBroker(), StateSettings(triggers_enabled=False)).register(harness.engine)
@@ -99,6 +110,9 @@ async def test_nothing_fires_when_triggers_are_disabled() -> None:
         ({"key": "o-17"}, True),
         ({"scope": "orders", "key": "o-17"}, True),
         ({"scope": "orders", "key": "o-18"}, False),
+        ({"scope": "audit", "key": "o-17"}, False),
+        ({"scope": "audit", "key": "o-18"}, False),
+        ({"key": "o-18"}, False),
         ({"scope": "Orders"}, False),
         ({"scope": "ord*"}, False),
         ({"scope": ""}, False),
@@ -168,17 +182,31 @@ async def test_function_and_condition_are_looked_up_in_the_namespace_of_the_trig
     assert (len(default), len(shop)) == (0, 1)
 
 
-async def test_the_metadata_of_the_trigger_goes_to_the_function(harness: EngineHarness) -> None:
+async def test_the_metadata_of_the_trigger_goes_to_the_function_and_not_to_the_condition(
+    harness: EngineHarness,
+) -> None:
     sidecars: list[msgspec.Raw] = []
 
-    async def watch(call: Call) -> msgspec.Raw:
+    async def note(call: Call) -> msgspec.Raw:
         sidecars.append(call.metadata)
         return ABSENT
 
-    harness.engine.add_builtin("watch", watch, owner_name="test")
-    harness.bind("state", "watch", {}, metadata={"team": "ops"})
+    for function_id in ("condition", "watch"):
+        harness.engine.add_builtin(function_id, note, owner_name="test")
+    harness.bind("state", "watch", {"condition_function_id": "condition"}, metadata={"team": "ops"})
     await write(harness)
-    assert sidecars == [payload.encode({"team": "ops"})]
+    assert sidecars == [ABSENT, payload.encode({"team": "ops"})]
+
+
+async def test_a_function_that_writes_what_it_watches_runs_again(harness: EngineHarness) -> None:
+    async def count_up(event: Any) -> None:
+        if event["new_value"] < 3:
+            await harness.call("state::set", {**ORDER, "value": event["new_value"] + 1})
+
+    harness.offer("count-up", count_up)
+    harness.bind("state", "count-up", ORDER)
+    await write(harness, 1)
+    assert await harness.call("state::get", ORDER) == 3
 
 
 async def test_the_writer_does_not_wait_for_handlers(harness: EngineHarness) -> None:

@@ -55,6 +55,11 @@ async def test_other_streams_stay_in_the_store(harness: StreamHarness) -> None:
     assert (await harness.write(1, stream="chat"))["new_value"] == 1
 
 
+async def test_a_function_in_another_namespace_keeps_no_stream(harness: StreamHarness) -> None:
+    harness.offer("stream::set(inventory)", lambda _: {"new_value": "never"}, namespace="shop")
+    assert (await harness.write(1, stream="inventory"))["new_value"] == 1
+
+
 async def test_update_operations_are_passed_on_in_full_and_without_a_root_path(
     harness: StreamHarness,
 ) -> None:

@@ -76,8 +76,12 @@ async def test_a_group_member_sees_every_item_and_an_item_member_only_its_own(ha
     )
     await harness.write(3, "m1", group="room-8")
     await harness.write(4, "m1", stream="news")
-    assert kinds(group.take()) == ["create", "create", "event"]
-    assert [frame["id"] for frame in item.take()] == ["m1"]
+    await harness.call(
+        "stream::send",
+        {"stream_name": "chat", "group_id": "room-7", "type": "read", "data": 1, "id": "m1"},
+    )
+    assert kinds(group.take()) == ["create", "create", "event", "event"]
+    assert kinds(item.take()) == ["create", "event"]
 
 
 async def test_an_event_comes_once_per_matching_subscription(harness: StreamHarness) -> None:
@@ -160,13 +164,16 @@ async def test_a_change_made_during_the_first_read_is_not_lost(harness: StreamHa
     assert frames[1]["timestamp"] < frames[0]["timestamp"]
 
 
-async def test_a_failing_read_leaves_the_sync_out_and_keeps_the_subscription(harness: StreamHarness) -> None:
+@pytest.mark.parametrize(("operation", "item"), [("list", None), ("get", "m1")])
+async def test_a_failing_read_leaves_the_sync_out_and_keeps_the_subscription(
+    harness: StreamHarness, operation: str, item: str | None
+) -> None:
     def fail(_: Any) -> None:
         raise RuntimeError("boom")
 
-    harness.offer("stream::list(chat)", fail)
+    harness.offer(f"stream::{operation}(chat)", fail)
     client = harness.client()
-    await client.join("s-1", "chat", "room-7")
+    await client.join("s-1", "chat", "room-7", item)
     assert client.take() == []
     await harness.write(1)
     assert kinds(client.take()) == ["create"]
