@@ -1,6 +1,6 @@
 """The `adapter` key: where a worker keeps its data (spec 02 §1.5, 03 §5.4, 05 §1.8)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -133,6 +133,16 @@ class KvConfig(Block):
             return None
         path = Path(self.file_path)
         return path if path.suffix == ".sqlite3" else path / self.database_name
+
+    def notices(self) -> Iterator[str]:
+        """Tell of data of iii's own engine that lies where a new database is about to be made."""
+        if self.database_path is None or self.database_path.exists():
+            return
+        if files := len([*Path(self.file_path).glob("*.bin")]):
+            yield (
+                f"{self.file_path} holds data of iii's own engine ({files} `.bin`), which the bridge cannot "
+                "read: it begins empty, so write what must be kept again"
+            )
 
 
 class StateKvConfig(KvConfig):

@@ -1,5 +1,6 @@
 """`iii-state` (spec 03 §5.2)."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -31,3 +32,7 @@ class StateBlock(Block):
     max_value_bytes: Annotated[Unsigned64 | None, AfterValidator(_zero_is_unlimited)] = None
     save_interval_ms: Unsigned64 | None = None
     dotted_paths: bool = False
+
+    def notices(self) -> Iterator[str]:
+        """Tell what the adapter has to tell."""
+        yield from (f"iii-state: {notice}" for notice in self.adapter.config.notices())

@@ -1,5 +1,7 @@
 """`iii-stream` (spec 03 §5.3)."""
 
+from collections.abc import Iterator
+
 from bridge.config.block import Bind, Block, FunctionId, Port
 from bridge.config.blocks.adapters import StreamAdapter, StreamKvAdapter
 
@@ -20,3 +22,7 @@ class StreamBlock(Block):
     host: Bind = "127.0.0.1"
     auth_function: FunctionId | None = None
     adapter: StreamAdapter = StreamKvAdapter()
+
+    def notices(self) -> Iterator[str]:
+        """Tell what the adapter has to tell."""
+        yield from (f"iii-stream: {notice}" for notice in self.adapter.config.notices())

@@ -1,6 +1,7 @@
 """Defaults, derived values and notices of single blocks."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +89,22 @@ def test_fifo_keeps_its_concurrency_as_the_number_of_groups_at_once(load: Build)
 )
 def test_a_file_based_store_is_one_sqlite_file(config: StateKvConfig | StreamKvConfig, path: str) -> None:
     assert str(config.database_path) == path
+
+
+@pytest.mark.parametrize(
+    ("block", "adapter"), [("iii-state", "{}"), ("iii-stream", "{store_method: file_based}")]
+)
+def test_data_of_iiis_engine_gives_a_warning_until_there_is_data_of_ours(
+    load: Build, tmp_path: Path, block: str, adapter: str
+) -> None:
+    config = f"{{file_path: {tmp_path}, {adapter[1:]}"
+    text = f"workers: [{{name: {block}, config: {{adapter: {{name: kv, config: {config}}}}}}}]"
+    assert load(text).warnings == ()
+    (tmp_path / "orders.bin").write_bytes(b'{"a":1}\xff')
+    [warning] = load(text).warnings
+    assert warning.startswith(f"{block}: {tmp_path} holds data of iii's own engine (1 `.bin`)")
+    (tmp_path / f"bridge-{block.removeprefix('iii-')}.sqlite3").touch()
+    assert load(text).warnings == ()
 
 
 def test_a_value_limit_of_zero_is_no_limit(load: Build) -> None:
