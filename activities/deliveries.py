@@ -84,6 +84,16 @@ class Deliveries:
 
     def __init__(self, deliverer: Deliverer) -> None:
         self._deliverer = deliverer
+        self._deadlines: set[asyncio.Timeout] = set()
+        self._is_cut_off = False
+
+    def cut_off(self) -> None:
+        """End every attempt that runs, and every one to come, as postponed: it does not count."""
+        self._is_cut_off = True
+        now_s = asyncio.get_running_loop().time()
+        for deadline in self._deadlines:
+            if not deadline.expired():
+                deadline.reschedule(now_s)
 
     @activity.defn(dynamic=True)
     async def deliver(self, args: Sequence[RawValue]) -> RawValue:
@@ -122,22 +132,25 @@ class Deliveries:
     async def _answer_in_time(self, context: DeliveryContext, payload: bytes) -> bytes:
         timeout_ms = context.delivery.message.rules.timeout_ms
         try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                return await self._deliverer.deliver(context, payload)
+            async with asyncio.timeout(0 if self._is_cut_off else timeout_ms / 1000) as deadline:
+                self._deadlines.add(deadline)
+                try:
+                    return await self._deliverer.deliver(context, payload)
+                finally:
+                    self._deadlines.discard(deadline)
         except TimeoutError as exc:
+            if self._is_cut_off:  # the handler is not to blame
+                raise DeliveryPostponedError(
+                    "The bridge stopped before the handler answered; the message goes on elsewhere",
+                    waits_for_provider=False,
+                ) from exc
             raise DeliveryFailedError("TIMEOUT", f"No answer within {timeout_ms} ms") from exc
         except asyncio.CancelledError as exc:
             details = activity.cancellation_details()
             if details is None or details.cancel_requested:
                 raise
-            if not details.worker_shutdown:
-                # The server has given the attempt up, or its workflow was terminated: nobody listens.
-                raise ApplicationError("given up by the server", category=_LOGGED_HERE) from exc
-            # The bridge stops and has waited for long enough: the handler is not to blame.
-            raise DeliveryPostponedError(
-                "The bridge stopped before the handler answered; the message goes on elsewhere",
-                waits_for_provider=False,
-            ) from exc
+            # The server has given the attempt up, or its workflow was terminated: nobody listens.
+            raise ApplicationError("given up by the server", category=_LOGGED_HERE) from exc
 
 
 def _earlier_attempts(delivery: Delivery) -> list[Attempt]:

@@ -29,8 +29,8 @@ from bridge.listeners.worker_socket import SocketLimits
 from bridge.temporal.connection import TemporalAddress
 from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue
 from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY
+from bridge.temporal.queue_workers import QueueWorker
 from bridge.temporal.service import QueueSettings, TemporalSettings
-from bridge.temporal.workers import QueueWorker
 from workflows.contract import RetryRules
 
 __all__ = [

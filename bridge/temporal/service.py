@@ -9,7 +9,6 @@ from datetime import timedelta
 import structlog
 from temporalio.client import Client
 
-from activities.deliveries import Deliveries
 from activities.operations import CronFirer, Operations
 from bridge.engine.engine import Engine
 from bridge.engine.observation import ObservedEnqueuer
@@ -17,10 +16,11 @@ from bridge.temporal.connection import TemporalAddress, TemporalConnection
 from bridge.temporal.dead_letters import DeadLetters
 from bridge.temporal.delivery import EngineDeliverer
 from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue, TemporalEnqueuer
+from bridge.temporal.queue_workers import QueueWorker, QueueWorkers
 from bridge.temporal.search_attributes import ensure_search_attributes
 from bridge.temporal.sender import TemporalSender
 from bridge.temporal.waiting import WaitingMessages
-from bridge.temporal.workers import QueueWorker, run_workers
+from bridge.temporal.workers import run_workers
 from workflows.contract import Pace, Tenancy
 
 __all__ = ["QueueSettings", "TemporalService", "TemporalSettings"]
@@ -61,10 +61,11 @@ class TemporalService:
     Args:
         engine: Runs the functions of deliveries.
         settings: Where Temporal is.
-        queues: The named queues.
+        queues: The named queues to begin with.
 
     Attributes:
         connection: The way to Temporal.
+        queue_workers: Which queues this bridge takes deliveries from.
         enqueuer: Where messages go.
         dead_letters: Where lost messages are.
         ready: Set once this bridge polls for work.
@@ -74,10 +75,11 @@ class TemporalService:
         self, engine: Engine, settings: TemporalSettings, queues: Mapping[str, QueueSettings]
     ) -> None:
         self._settings = settings
-        self._queues = queues
+        self._messages: dict[str, NamedQueue] = {}
         self._tenancy = Tenancy(settings.prefix, has_search_attributes=False, pace=settings.pace)
         self._deliverer = EngineDeliverer(engine, engine.new_id)
         self._stopping = asyncio.Event()
+        self.queue_workers = QueueWorkers(self._deliverer)
         self.ready = asyncio.Event()
         self.connection = TemporalConnection(settings.address)
         self._sender = TemporalSender(
@@ -86,7 +88,7 @@ class TemporalService:
         self.enqueuer = TemporalEnqueuer(
             self._sender,
             settings.address.target,
-            {name: queue.messages for name, queue in queues.items()},
+            self._messages,
             settings=settings.enqueue,
             new_id=engine.new_id,
             now_ms=lambda: time.time_ns() // 1_000_000,
@@ -95,10 +97,25 @@ class TemporalService:
         self._waiting = WaitingMessages(self.connection, self.tenancy)
         engine.enqueuer = ObservedEnqueuer(self.enqueuer, engine.observers, engine.new_id)
         engine.on_function_offered.append(self._waiting.function_offered)
+        for name, queue in queues.items():
+            self.put_queue(name, queue)
 
     def tenancy(self) -> Tenancy:
         """Return the names to use now."""
         return self._tenancy
+
+    def put_queue(self, name: str, queue: QueueSettings) -> None:
+        """Serve a named queue from now on, or serve it differently.
+
+        Messages enqueued before keep the rules that they took along; what runs finishes as it began.
+        """
+        self._messages[name] = queue.messages
+        self.queue_workers.put(name, queue.worker)
+
+    def remove_queue(self, name: str) -> None:
+        """Accept no more messages for a named queue; what is queued waits until the queue returns."""
+        self._messages.pop(name, None)
+        self.queue_workers.remove(name)
 
     def stop(self) -> None:
         """Begin no more deliveries; `run` ends when those that run have finished or the deadline is over."""
@@ -135,8 +152,7 @@ class TemporalService:
                 await run_workers(
                     client,
                     self._tenancy,
-                    {name: queue.worker for name, queue in self._queues.items()},
-                    deliveries=Deliveries(self._deliverer),
+                    self.queue_workers,
                     operations=Operations(self._sender, fire_cron),
                     stop=self._stopping,
                     drain_timeout=timedelta(milliseconds=self._settings.drain_timeout_ms),

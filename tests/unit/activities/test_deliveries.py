@@ -164,10 +164,23 @@ async def cut_off(**details: bool) -> BaseException:
 
 
 async def test_the_end_of_the_bridge_does_not_cost_an_attempt() -> None:
-    end = await cut_off(worker_shutdown=True)
-    assert isinstance(end, ApplicationError)
-    assert end.type == DELIVERY_POSTPONED
-    assert end.details[0].attempts_made == 0
+    begun = asyncio.Event()
+
+    async def hang(_: DeliveryContext, __: bytes) -> bytes:
+        begun.set()
+        await asyncio.Event().wait()
+        return b""
+
+    deliveries = Deliveries(Scripted(hang))
+    arguments = [RawValue(convert.to_payload(value)) for value in (Delivery(message()), {})]
+    running = asyncio.create_task(ActivityEnvironment().run(deliveries.deliver, arguments))
+    await begun.wait()
+    deliveries.cut_off()
+    late = ActivityEnvironment().run(deliveries.deliver, arguments)
+    for end in await asyncio.gather(running, late, return_exceptions=True):
+        assert isinstance(end, ApplicationError)
+        assert end.type == DELIVERY_POSTPONED
+        assert end.details[0].attempts_made == 0
 
 
 async def test_a_cancelled_workflow_cancels_its_attempt() -> None:
