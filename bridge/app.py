@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from bridge.builtins.channels import Channels, ChannelTable
+from bridge.builtins.configuration import Configuration
 from bridge.builtins.cron import CronTriggers
 from bridge.builtins.engine_functions import EngineFunctions
 from bridge.builtins.exec import Exec
@@ -24,7 +25,14 @@ from bridge.builtins.pubsub import PubSub
 from bridge.builtins.queue import QueueFunctions
 from bridge.builtins.state import State
 from bridge.builtins.stream import Stream
-from bridge.config import BridgeConfig, ListenerBlock, RedisAdapter, StateKvAdapter, StreamKvAdapter
+from bridge.config import (
+    BridgeConfig,
+    ListenerBlock,
+    RedisAdapter,
+    StateKvAdapter,
+    StreamKvAdapter,
+    expand_value,
+)
 from bridge.config.blocks.adapters import Adapter
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine, Spawn
@@ -50,6 +58,7 @@ from bridge.settings import (
 from bridge.storage import (
     Broker,
     KeyValueStore,
+    LazyStore,
     LocalBroker,
     MemoryStore,
     RedisBroker,
@@ -163,6 +172,7 @@ class Bridge:
             {name: queue.concurrency for name, queue in config.queues.items()},
             _internal_queues,
         ).register(engine)
+        self._open_configuration(engine, closing)
         observability = await self._open_observability(engine, closing)
         await self._open_channels(engine, channels, closing)
         self._open_http_functions(engine, closing)
@@ -234,6 +244,15 @@ class Bridge:
 
         closing.push_async_callback(pause_schedules)
         return cron
+
+    def _open_configuration(self, engine: Engine, closing: AsyncExitStack) -> None:
+        block = self._config.configuration
+        path = block.adapter.config.database_path
+        store = LazyStore(path.exists, lambda: SqliteStore.open(path))
+        closing.push_async_callback(store.close)
+        Configuration(
+            engine, store, lambda text: expand_value(text, os.environ), ttl_s=block.ttl_seconds
+        ).register()
 
     def _open_http_functions(self, engine: Engine, closing: AsyncExitStack) -> None:
         block = self._config.http_functions

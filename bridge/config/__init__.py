@@ -14,7 +14,7 @@ from bridge.config.blocks.state import StateBlock
 from bridge.config.blocks.stream import StreamBlock
 from bridge.config.blocks.temporal import AdminBlock, TemporalBlock, TlsBlock, WorkerOutboxLimits
 from bridge.config.bridge_config import BridgeConfig
-from bridge.config.environment import ENGINE_VERSION
+from bridge.config.environment import ENGINE_VERSION, expand_value
 from bridge.config.loader import DEFAULT_PATHS, load_config
 from bridge.config.problems import InvalidConfigError, Problem
 
@@ -51,5 +51,6 @@ __all__ = [
     "TlsBlock",
     "UrlSecurity",
     "WorkerOutboxLimits",
+    "expand_value",
     "load_config",
 ]

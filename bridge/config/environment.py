@@ -5,9 +5,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from bridge.config.document import parse_scalar
 from bridge.config.problems import Problem
 
-__all__ = ["ENGINE_VERSION", "Expansion", "Setting", "expand", "settings_from", "slips"]
+__all__ = ["ENGINE_VERSION", "Expansion", "Setting", "expand", "expand_value", "settings_from", "slips"]
 
 ENGINE_VERSION = "0.23.0"
 """The iii version we answer for; what the default text `__III_ENGINE_VERSION__` turns into."""
@@ -61,10 +62,30 @@ def expand(text: str, environ: Mapping[str, str], *, source: str) -> Expansion:
         if default is None:
             expansion.problems.append(_unset(name, source, line=text.count("\n", 0, match.start()) + 1))
             return ""
-        return ENGINE_VERSION if default == "__III_ENGINE_VERSION__" else default
+        return _default(default)
 
     expansion.text = _PLACEHOLDER.sub(replacement, text)
     return expansion
+
+
+def expand_value(text: str, environ: Mapping[str, str]) -> object:
+    """Replace the placeholders in one text of a stored value (spec 05 §4.6).
+
+    A text that is one placeholder and nothing else becomes what it would be in the file: `${PORT:80}` is a
+    number. One that turns out empty stays text.
+
+    Raises:
+        KeyError: A variable is not set and no default is given; its argument is the name.
+    """
+
+    def replacement(match: re.Match[str]) -> str:
+        name, default = match["name"], match["default"]
+        if default is None:
+            return environ[name]
+        return environ.get(name, _default(default))
+
+    expanded = _PLACEHOLDER.sub(replacement, text)
+    return parse_scalar(expanded) if expanded and _PLACEHOLDER.fullmatch(text) else expanded
 
 
 def settings_from(environ: Mapping[str, str], paths: Mapping[str, tuple[str, ...]]) -> Iterator[Setting]:
@@ -91,6 +112,10 @@ def slips(environ: Mapping[str, str], paths: Mapping[str, tuple[str, ...]]) -> I
             continue
         if close := difflib.get_close_matches(name, known, n=1, cutoff=0.9):
             yield f"environment variable {name} is not a setting and has no effect; did you mean {close[0]}?"
+
+
+def _default(written: str) -> str:
+    return ENGINE_VERSION if written == "__III_ENGINE_VERSION__" else written
 
 
 def _unset(name: str, source: str, *, line: int) -> Problem:

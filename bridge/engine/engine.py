@@ -295,5 +295,5 @@ def decode_input(call: Call, shape: msgspec.json.Decoder[Input]) -> Input:
         raise InvalidInputError(f"{where}: expected a JSON object; send {{}} for no input")
     try:
         return shape.decode(call.data)
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, RecursionError) as exc:
         raise InvalidInputError(f"{where}: {exc}") from exc

@@ -1,6 +1,7 @@
-"""Where state and streams are kept and how bridges hear of each other: two ports and their adapters."""
+"""Where entries are kept and how bridges hear of each other: two ports and their adapters."""
 
 from bridge.storage.broker import Broker, LocalBroker, Subscriber
+from bridge.storage.lazy import LazyStore
 from bridge.storage.memory import MemoryStore
 from bridge.storage.port import Change, Entry, KeyValueStore, VersionConflictError, Written
 from bridge.storage.redis import RedisStore
@@ -13,6 +14,7 @@ __all__ = [
     "Change",
     "Entry",
     "KeyValueStore",
+    "LazyStore",
     "LocalBroker",
     "MemoryStore",
     "RedisBroker",

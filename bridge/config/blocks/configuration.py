@@ -1,5 +1,6 @@
 """`configuration` (spec 05 §4.3, §4.6)."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,13 +12,22 @@ __all__ = ["ConfigurationBlock", "FileSystemAdapter"]
 
 
 class FileSystemConfig(Block):
-    """The directory of one YAML file per entry."""
+    """Where the entries are.
 
-    directory: Name = "./config"
+    Attributes:
+        directory: The directory of one SQLite file, which is made with the first entry.
+    """
+
+    directory: Name = "./data/configuration"
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file."""
+        return Path(self.directory) / "bridge-configuration.sqlite3"
 
 
 class FileSystemAdapter(Adapter):
-    """Entries as files."""
+    """Entries on this machine."""
 
     name: Literal["fs"] = "fs"
     config: FileSystemConfig = FileSystemConfig()
