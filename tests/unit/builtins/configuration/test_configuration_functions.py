@@ -3,7 +3,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from bridge.engine.access import Access, AccessRules
 from bridge.engine.calls import Call
+from bridge.engine.workers import Worker
+from bridge.protocol import payload
 from bridge.storage import MemoryStore
 from tests.unit.builtins.configuration.harness import PORT_SCHEMA, ConfigurationHarness
 
@@ -191,6 +194,21 @@ class TestPlaceholders:
         await harness.register()
         error = await harness.refused("set", {"id": "api", "value": {"port": "${P:word}"}})
         assert error.failure_code == "SCHEMA_INVALID"
+
+    @pytest.mark.parametrize("function_id", ["register", "set"])
+    async def test_no_session_with_rules_reads_the_environment_with_them(
+        self, harness: ConfigurationHarness, function_id: str
+    ) -> None:
+        worker = Worker(
+            "w", lambda _: None, lambda: None, "token", 0, access=Access(AccessRules(is_guarded=True))
+        )
+        await harness.register()
+        value = {"host": "${SECRET:}"}
+        data = payload.encode({**ABOUT, "value": value, "initial_value": value})
+        outcome = await harness.engine.invoke(Call(f"configuration::{function_id}", data, caller=worker))
+        assert outcome.error is not None
+        assert outcome.error.code == "FORBIDDEN"
+        assert await harness.get(raw=True) is None
 
 
 class TestEntriesOfTheBridge:
