@@ -5,7 +5,8 @@ from functools import partial
 import msgspec
 import structlog
 
-from bridge.engine.calls import Call, Outcome
+from bridge.builtins.firing import log_failure
+from bridge.engine.calls import Call
 from bridge.engine.engine import Engine
 from bridge.engine.triggers import Binding
 from bridge.storage.broker import Broker, Subscriber
@@ -69,14 +70,4 @@ class Subscriptions:
         for binding in list(self._bindings[topic].values()):
             # The binding's metadata is for state and stream triggers only (spec 03 §4.2).
             delivery = Call(binding.function_id, msgspec.Raw(message), namespace=binding.namespace)
-            self._engine.start(delivery, partial(_log_failure, binding))
-
-
-def _log_failure(binding: Binding, outcome: Outcome) -> None:
-    if outcome.error is not None:
-        log.warning(
-            "subscriber failed",
-            trigger_id=binding.id,
-            function_id=binding.function_id,
-            error=outcome.error.message,
-        )
+            self._engine.start(delivery, partial(log_failure, binding))

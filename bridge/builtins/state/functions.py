@@ -1,12 +1,11 @@
 """The `state::*` functions (spec 03 §1)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
 import structlog
 
+from bridge.builtins.entries import failures_reported_as, update_entry
 from bridge.builtins.state.messages import (
     DeleteInput,
     EventType,
@@ -20,7 +19,6 @@ from bridge.builtins.state.messages import (
     VersionedAnswer,
     WriteAnswer,
 )
-from bridge.builtins.update_ops import UpdateResult, apply_update
 from bridge.engine.calls import Call
 from bridge.engine.engine import decode_input
 from bridge.errors import FunctionFailedError, InvalidInputError, StorageError
@@ -81,7 +79,7 @@ class StateFunctions:
         """
         request = decode_input(call, _set_decoder)
         self._check_size(request.scope, request.key, request.new_value)
-        with _reported_as("SET_ERROR"):
+        with failures_reported_as("SET_ERROR"):
             written = await self._store.set(
                 request.scope,
                 request.key,
@@ -99,7 +97,7 @@ class StateFunctions:
     async def get(self, call: Call) -> msgspec.Raw:
         """Return a value; no result if there is none."""
         request = decode_input(call, _get_decoder)
-        with _reported_as("GET_ERROR"):
+        with failures_reported_as("GET_ERROR"):
             entry = await self._store.get(request.scope, request.key)
         if request.with_version:
             return payload.encode(
@@ -110,7 +108,7 @@ class StateFunctions:
     async def delete(self, call: Call) -> msgspec.Raw:
         """Remove an entry and return its value; the event is fired even if there was none (spec 03 §2.3)."""
         request = decode_input(call, _delete_decoder)
-        with _reported_as("DELETE_ERROR"):
+        with failures_reported_as("DELETE_ERROR"):
             old_value = await self._store.delete(
                 request.scope, request.key, expected_version=request.expected_version
             )
@@ -120,32 +118,29 @@ class StateFunctions:
     async def update(self, call: Call) -> msgspec.Raw:
         """Apply a list of changes to a value in one atomic step."""
         request = decode_input(call, _update_decoder)
-        applied: UpdateResult | None = None
-
-        def change(current: bytes | None) -> bytes:
-            nonlocal applied
-            applied = apply_update(current, request.ops, dotted_paths=self._settings.dotted_paths)
-            return applied.new_value
-
-        with _reported_as("UPDATE_ERROR"):
-            written = await self._store.update(request.scope, request.key, change)
+        with failures_reported_as("UPDATE_ERROR"):
+            written, errors = await update_entry(
+                self._store,
+                request.scope,
+                request.key,
+                request.ops,
+                dotted_paths=self._settings.dotted_paths,
+            )
         new_value = msgspec.Raw(written.new_value)
         await self._announce_write(request.scope, request.key, written.old_value, new_value)
-        return payload.encode(
-            WriteAnswer(_raw(written.old_value), new_value, errors=applied.errors if applied else ())
-        )
+        return payload.encode(WriteAnswer(_raw(written.old_value), new_value, errors=errors))
 
     async def list(self, call: Call) -> msgspec.Raw:
         """Return the values of a scope, in the order in which their keys were first written."""
         request = decode_input(call, _list_decoder)
-        with _reported_as("LIST_ERROR"):
+        with failures_reported_as("LIST_ERROR"):
             values = await self._store.list(request.scope)
         return msgspec.Raw(b"[%b]" % b",".join(values))
 
     async def list_groups(self, call: Call) -> msgspec.Raw:
         """Return the names of the scopes that hold an entry."""
         decode_input(call, _no_input_decoder)
-        with _reported_as("LIST_GROUPS_ERROR"):
+        with failures_reported_as("LIST_GROUPS_ERROR"):
             scopes = await self._store.list_scopes()
         return payload.encode(ScopesAnswer(scopes))
 
@@ -185,12 +180,3 @@ class StateFunctions:
 
 def _raw(value: bytes | None) -> msgspec.Raw:
     return NULL if value is None else msgspec.Raw(value)
-
-
-@contextmanager
-def _reported_as(code: str) -> Iterator[None]:
-    """Give a failure of the store the code that callers of this function know."""
-    try:
-        yield
-    except StorageError as exc:
-        raise FunctionFailedError(code, str(exc)) from exc

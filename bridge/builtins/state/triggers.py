@@ -1,11 +1,9 @@
 """The `state` trigger type: run a function when an entry changes (spec 03 §2)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import msgspec
 import structlog
 
+from bridge.builtins.firing import Watcher, fire_in_turn
 from bridge.engine.engine import Engine
 from bridge.engine.triggers import Binding
 from bridge.errors import TriggerRejectedError
@@ -33,12 +31,6 @@ class _Filter(msgspec.Struct, frozen=True):
         return self.scope in (None, entry.scope) and self.key in (None, entry.key)
 
 
-@dataclass(frozen=True, slots=True)
-class _Watcher:
-    binding: Binding
-    filter: _Filter
-
-
 _entry_decoder = msgspec.json.Decoder(_Entry)
 _filter_decoder = msgspec.json.Decoder(_Filter)
 
@@ -52,7 +44,7 @@ class StateTriggers:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._watchers: dict[str, _Watcher] = {}
+        self._watchers: dict[str, Watcher[_Filter]] = {}
 
     def bind(self, binding: Binding) -> None:
         """Begin to watch.
@@ -67,7 +59,7 @@ class StateTriggers:
                 f"The configuration of state trigger {binding.id} cannot be used: {exc}. "
                 "It is an object with the optional strings scope, key and condition_function_id."
             ) from exc
-        self._watchers[binding.id] = _Watcher(binding, wanted)
+        self._watchers[binding.id] = Watcher(binding, wanted)
 
     def unbind(self, binding: Binding) -> None:
         """Stop watching."""
@@ -88,17 +80,4 @@ class StateTriggers:
             return
         watchers = [each for each in self._watchers.values() if each.filter.matches(entry)]
         if watchers:
-            self._engine.spawn(self._fire_in_turn(watchers, msgspec.Raw(message)), "state triggers")
-
-    async def _fire_in_turn(self, watchers: Sequence[_Watcher], event: msgspec.Raw) -> None:
-        for watcher in watchers:
-            outcome = await self._engine.fire(
-                watcher.binding, event, condition_function_id=watcher.filter.condition_function_id
-            )
-            if outcome is not None and outcome.error is not None:
-                log.warning(
-                    "state trigger failed",
-                    trigger_id=watcher.binding.id,
-                    function_id=watcher.binding.function_id,
-                    error=outcome.error.message,
-                )
+            self._engine.spawn(fire_in_turn(self._engine, watchers, msgspec.Raw(message)), "state triggers")

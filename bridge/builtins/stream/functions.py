@@ -3,6 +3,7 @@
 import msgspec
 import structlog
 
+from bridge.builtins.entries import failures_reported_as
 from bridge.builtins.stream.announcer import Announcer
 from bridge.builtins.stream.events import DataEvent, SentEvent, SentMessage, Topic
 from bridge.builtins.stream.items import Items, Replaced
@@ -20,7 +21,7 @@ from bridge.builtins.stream.messages import (
 )
 from bridge.engine.calls import Call
 from bridge.engine.engine import decode_input
-from bridge.errors import FunctionFailedError, StorageError
+from bridge.errors import StorageError
 from bridge.protocol import payload
 from bridge.protocol.payload import NULL
 
@@ -89,13 +90,11 @@ class StreamFunctions:
     async def send(self, call: Call) -> msgspec.Raw:
         """Send a message to a group without storing anything."""
         request = decode_input(call, _send_decoder)
-        try:
+        with failures_reported_as("STREAM_SEND_ERROR"):
             await self._announcer.announce(
                 Topic(request.stream_name, request.group_id, request.id),
                 SentEvent(SentMessage(request.name, request.data)),
             )
-        except StorageError as exc:
-            raise FunctionFailedError("STREAM_SEND_ERROR", str(exc)) from exc
         return NULL
 
     async def _answer_write(self, item: ItemInput, replaced: Replaced) -> msgspec.Raw:

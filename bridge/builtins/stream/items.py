@@ -1,8 +1,7 @@
 """Where items live: in the store, or with the worker that offers a stream of its own (spec 03 §3.6)."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TypeVar
@@ -10,6 +9,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from bridge.builtins.entries import failures_reported_as, update_entry
 from bridge.builtins.stream.messages import (
     GroupInput,
     ItemInput,
@@ -19,10 +19,10 @@ from bridge.builtins.stream.messages import (
     StreamInput,
     UpdateInput,
 )
-from bridge.builtins.update_ops import OpError, UpdateResult, apply_update
+from bridge.builtins.update_ops import OpError, apply_update
 from bridge.engine.calls import DEFAULT_NAMESPACE, Call, Outcome
 from bridge.engine.engine import Engine
-from bridge.errors import FunctionFailedError, StorageError
+from bridge.errors import FunctionFailedError
 from bridge.protocol import payload
 from bridge.protocol.payload import ABSENT, NULL, is_present
 from bridge.storage.port import KeyValueStore
@@ -41,7 +41,7 @@ class Replaced:
 
     old_value: msgspec.Raw | None
     new_value: msgspec.Raw
-    errors: tuple[OpError | msgspec.Raw, ...] = ()
+    errors: Sequence[OpError | msgspec.Raw] = ()
 
 
 class _ProviderWrite(msgspec.Struct, frozen=True):
@@ -87,7 +87,7 @@ class Items:
         """
         if (outcome := await self._ask_provider("set", call, item)) is not None:
             return _decode(outcome, _write_decoder, "STREAM_SET_ERROR").as_replaced()
-        with _reported_as("STREAM_SET_ERROR"):
+        with failures_reported_as("STREAM_SET_ERROR"):
             written = await self._store.set(_scope(item), item.item_id, bytes(item.data))
         return Replaced(_raw(written.old_value), item.data)
 
@@ -104,18 +104,11 @@ class Items:
             return _decode(outcome, _write_decoder, "STREAM_UPDATE_ERROR").as_replaced()
         if self._has_provider("get", item) and self._has_provider("set", item):
             return await self._update_at_provider(call, item)
-        applied: UpdateResult | None = None
-
-        def change(current: bytes | None) -> bytes:
-            nonlocal applied
-            applied = apply_update(current, item.ops, dotted_paths=self._dotted_paths)
-            return applied.new_value
-
-        with _reported_as("STREAM_UPDATE_ERROR"):
-            written = await self._store.update(_scope(item), item.item_id, change)
-        return Replaced(
-            _raw(written.old_value), msgspec.Raw(written.new_value), applied.errors if applied else ()
-        )
+        with failures_reported_as("STREAM_UPDATE_ERROR"):
+            written, errors = await update_entry(
+                self._store, _scope(item), item.item_id, item.ops, dotted_paths=self._dotted_paths
+            )
+        return Replaced(_raw(written.old_value), msgspec.Raw(written.new_value), errors)
 
     async def delete(self, call: Call, item: ItemInput) -> msgspec.Raw | None:
         """Remove an item and return it; `None` if there was none.
@@ -125,7 +118,7 @@ class Items:
         """
         if (outcome := await self._ask_provider("delete", call, item)) is not None:
             return _or_none(_decode(outcome, _delete_decoder, "STREAM_DELETE_ERROR").old_value)
-        with _reported_as("STREAM_DELETE_ERROR"):
+        with failures_reported_as("STREAM_DELETE_ERROR"):
             return _raw(await self._store.delete(_scope(item), item.item_id))
 
     async def get(self, call: Call, item: ItemInput) -> msgspec.Raw:
@@ -136,7 +129,7 @@ class Items:
         """
         if (outcome := await self._ask_provider("get", call, item)) is not None:
             return outcome.unwrap()
-        with _reported_as("STREAM_GET_ERROR"):
+        with failures_reported_as("STREAM_GET_ERROR"):
             entry = await self._store.get(_scope(item), item.item_id)
         return msgspec.Raw(entry.value) if entry else ABSENT
 
@@ -148,7 +141,7 @@ class Items:
         """
         if (outcome := await self._ask_provider("list", call, group)) is not None:
             return outcome.unwrap()
-        with _reported_as("STREAM_GET_GROUP_ERROR"):
+        with failures_reported_as("STREAM_GET_GROUP_ERROR"):
             values = await self._store.list(_scope(group))
         return msgspec.Raw(b"[%b]" % b",".join(values))
 
@@ -160,7 +153,7 @@ class Items:
         """
         if (outcome := await self._ask_provider("list_groups", call, stream)) is not None:
             return outcome.unwrap()
-        with _reported_as("STREAM_LIST_GROUPS_ERROR"):
+        with failures_reported_as("STREAM_LIST_GROUPS_ERROR"):
             scopes = await self._store.list_scopes(scope_prefix(_SCOPE, stream.stream_name))
         return payload.encode(sorted(split_scope(scope)[-1] for scope in scopes))
 
@@ -170,7 +163,7 @@ class Items:
         Raises:
             FunctionFailedError: The store failed.
         """
-        with _reported_as("STREAM_LIST_ALL_ERROR"):
+        with failures_reported_as("STREAM_LIST_ALL_ERROR"):
             scopes = await self._store.list_scopes(scope_prefix(_SCOPE))
         names = sorted(split_scope(scope)[1:] for scope in scopes)
         return [
@@ -250,12 +243,3 @@ def _raw(value: bytes | None) -> msgspec.Raw | None:
 
 def _or_none(value: msgspec.Raw) -> msgspec.Raw | None:
     return value if is_present(value) else None
-
-
-@contextmanager
-def _reported_as(code: str) -> Iterator[None]:
-    """Give a failure of the store the code that callers of this function know."""
-    try:
-        yield
-    except StorageError as exc:
-        raise FunctionFailedError(code, str(exc)) from exc

@@ -100,7 +100,7 @@ class WriteAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
     old_value: msgspec.Raw
     new_value: msgspec.Raw
-    errors: tuple[OpError | msgspec.Raw, ...] = ()
+    errors: Sequence[OpError | msgspec.Raw] = ()
 
 
 class DeleteAnswer(msgspec.Struct, frozen=True):

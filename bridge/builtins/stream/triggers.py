@@ -1,20 +1,17 @@
 """The trigger types `stream`, `stream:join` and `stream:leave` (spec 03 §3.3, §3.4)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
-import structlog
 
+from bridge.builtins.firing import Watcher, fire_in_turn, log_failure
 from bridge.builtins.stream.events import Topic
 from bridge.engine.calls import Outcome
 from bridge.engine.engine import Engine
 from bridge.engine.triggers import Binding
 from bridge.errors import TriggerRejectedError
 
-__all__ = ["ChangeTriggers", "Gate", "Watcher"]
-
-log = structlog.get_logger("bridge.stream")
+__all__ = ["ChangeTriggers", "Gate"]
 
 
 class _Filter(msgspec.Struct, frozen=True):
@@ -32,14 +29,6 @@ class _Filter(msgspec.Struct, frozen=True):
 _filter_decoder = msgspec.json.Decoder(_Filter)
 
 
-@dataclass(frozen=True, slots=True)
-class Watcher:
-    """A binding of type `stream`, and which events it wants."""
-
-    binding: Binding
-    filter: _Filter
-
-
 class ChangeTriggers:
     """Runs functions when items change or messages are sent.
 
@@ -49,8 +38,8 @@ class ChangeTriggers:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._watchers: dict[str, Watcher] = {}
-        self._streams: dict[str, dict[str, Watcher]] = {}
+        self._watchers: dict[str, Watcher[_Filter]] = {}
+        self._streams: dict[str, dict[str, Watcher[_Filter]]] = {}
 
     def bind(self, binding: Binding) -> None:
         """Begin to watch.
@@ -80,22 +69,14 @@ class ChangeTriggers:
         if not self._streams[stream_name]:
             del self._streams[stream_name]
 
-    def watching(self, topic: Topic) -> Sequence[Watcher]:
+    def watching(self, topic: Topic) -> Sequence[Watcher[_Filter]]:
         """Return who wants the events of a topic, in the order of their registration."""
         watchers = self._streams.get(topic.stream_name, {}).values()
         return [watcher for watcher in watchers if watcher.filter.matches(topic)]
 
-    def fire(self, watchers: Sequence[Watcher], event: msgspec.Raw) -> None:
+    def fire(self, watchers: Sequence[Watcher[_Filter]], event: msgspec.Raw) -> None:
         """Run functions one after another, in a task of their own: the writer does not wait."""
-        self._engine.spawn(self._fire_in_turn(watchers, event), "stream triggers")
-
-    async def _fire_in_turn(self, watchers: Sequence[Watcher], event: msgspec.Raw) -> None:
-        for watcher in watchers:
-            outcome = await self._engine.fire(
-                watcher.binding, event, condition_function_id=watcher.filter.condition_function_id
-            )
-            if outcome is not None:
-                _log_failure(watcher.binding, outcome)
+        self._engine.spawn(fire_in_turn(self._engine, watchers, event), "stream triggers")
 
 
 class Gate:
@@ -126,17 +107,6 @@ class Gate:
         for binding in list(self._bindings.values()):
             outcome = await self._engine.fire(binding, event)
             if outcome is not None:
-                _log_failure(binding, outcome)
+                log_failure(binding, outcome)
                 outcomes.append(outcome)
         return outcomes
-
-
-def _log_failure(binding: Binding, outcome: Outcome) -> None:
-    if outcome.error is not None:
-        log.warning(
-            "trigger failed",
-            trigger_id=binding.id,
-            trigger_type=binding.trigger_type,
-            function_id=binding.function_id,
-            error=outcome.error.message,
-        )
