@@ -14,6 +14,7 @@ BridgeError
 ├── InvalidInputError           the payload does not fit the built-in function
 ├── TriggerRejectedError        the trigger's configuration cannot be used
 ├── CapacityError               a limit was reached: queue full, payload too large
+├── BusyError                   too much of the caller's own work is in progress
 ├── EnqueueError                Temporal did not take the message; no receipt exists
 ├── StorageError                the state or stream store failed
 └── EngineError                 a foreign failure, wrapped once
@@ -117,6 +118,13 @@ class CapacityError(BridgeError):
     """A limit was reached; the text names the limit and where it is set."""
 
     code = "payload_too_large"
+
+
+class BusyError(BridgeError):
+    """Too many calls of one worker are in progress in the bridge; the text names the limit."""
+
+    code = "too_many_calls"
+    retryable = True
 
 
 class EnqueueError(BridgeError):

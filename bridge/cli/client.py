@@ -10,7 +10,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from bridge.engine.session import REGISTER_WORKER
+from bridge.engine.workers import REGISTER_WORKER
 from bridge.errors import EngineError, FunctionFailedError
 from bridge.protocol import payload
 from bridge.protocol.inbound import Enqueue, InvokeFunction, Void

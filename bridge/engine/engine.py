@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 import structlog
 
+from bridge.engine.backlog import Backlog
 from bridge.engine.calls import Call, Invocation, OnDone, Outcome
 from bridge.engine.functions import (
     BuiltinHandler,
@@ -226,6 +227,8 @@ class Engine:
             return None
         if isinstance(function.provider, Worker):
             return self._hand_over(call, function.provider, traceparent, on_done)
+        if call.caller is not None:
+            on_done = all_of([_counted(call.caller.backlog, len(call.data)), on_done])
         self.spawn(_run_builtin(function.provider, call, on_done), f"builtin {call.function_id}")
         return None
 
@@ -269,6 +272,12 @@ class Engine:
     def _function_offered(self, function_id: str) -> None:
         for listener in self.on_function_offered:
             listener(function_id)
+
+
+def _counted(backlog: Backlog, size_bytes: int) -> OnDone:
+    """Count a call that begins; returns what counts its end."""
+    backlog.begin(size_bytes)
+    return lambda _: backlog.end(size_bytes)
 
 
 async def _run_builtin(handler: BuiltinHandler, call: Call, on_done: OnDone) -> None:

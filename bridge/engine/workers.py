@@ -4,11 +4,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from bridge.engine.access import OPEN, Access
+from bridge.engine.backlog import Backlog
 from bridge.engine.calls import DEFAULT_NAMESPACE, Invocation
 from bridge.errors import CapacityError
 from bridge.protocol.outbound import OutboundMessage
 
-__all__ = ["Worker", "WorkerInfo"]
+__all__ = ["REGISTER_WORKER", "Worker", "WorkerInfo"]
+
+REGISTER_WORKER = "engine::workers::register"
+"""The function with which a worker says who it is."""
 
 
 def _nothing(*_: object) -> None:
@@ -51,6 +55,7 @@ class Worker:
         access: What it may do on its listener.
         own_ids: For each function that is kept under another id than the worker knows: the worker's.
         executing: The calls it has been given and not answered, by invocation id.
+        backlog: What it asked of the bridge itself and has not got yet.
         namespace: Where its registrations go.
         settle_namespace: Decides the namespace, once: registrations that waited for it take effect.
         close: Ends the connection in good order, after the messages that wait.
@@ -67,6 +72,7 @@ class Worker:
     info: WorkerInfo = field(default_factory=WorkerInfo)
     own_ids: dict[str, str] = field(default_factory=dict)
     executing: dict[str, Invocation] = field(default_factory=dict)
+    backlog: Backlog = field(default_factory=Backlog)
     namespace: str = DEFAULT_NAMESPACE
     settle_namespace: Callable[[str | None], None] = _nothing
     close: Callable[[], None] = _nothing

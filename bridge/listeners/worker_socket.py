@@ -7,7 +7,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from bridge.engine.access import OPEN, Access, AccessRules
+from bridge.engine.backlog import Backlog, BacklogLimits
 from bridge.engine.engine import Engine
 from bridge.engine.session import WorkerSession
 from bridge.engine.workers import Worker
@@ -53,6 +54,7 @@ class SocketLimits:
         ping_timeout_s: After how long without an answer a peer counts as gone.
         close_timeout_s: How long a peer may take to answer a close frame before it is dropped.
         namespace_grace_s: How long registrations wait for the worker to name its namespace (spec 01 §3.3).
+        backlog: How much the bridge itself does for it at a time.
     """
 
     message_bytes: int = 64 * 1024 * 1024
@@ -63,6 +65,7 @@ class SocketLimits:
     ping_timeout_s: float = 20
     close_timeout_s: float = 1
     namespace_grace_s: float = 5
+    backlog: BacklogLimits = field(default_factory=BacklogLimits)
 
 
 class WorkerSocket:
@@ -177,6 +180,7 @@ class WorkerSocket:
             access=access,
             user_agent=_user_agent(connection),
             close=outbox.end,
+            backlog=Backlog(self._limits.backlog),
         )
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -191,7 +195,7 @@ class WorkerSocket:
                 )
                 writer = tasks.create_task(_write(connection, outbox), name=f"writer {worker.id}")
                 try:
-                    await self._read(connection, session)
+                    await self._read(connection, session, worker)
                 finally:
                     grace.cancel()
                     session.close()
@@ -199,7 +203,7 @@ class WorkerSocket:
         except* ConnectionClosed:
             pass
 
-    async def _read(self, connection: ServerConnection, session: WorkerSession) -> None:
+    async def _read(self, connection: ServerConnection, session: WorkerSession, worker: Worker) -> None:
         taken = 0
         try:
             async for frame in connection:
@@ -207,6 +211,8 @@ class WorkerSocket:
                     self._on_telemetry(frame)
                 else:
                     session.receive(frame)
+                if not await worker.backlog.wait_for_room():
+                    log.warning("calls refused: too many are in progress", worker_id=worker.id)
                 taken += 1
                 if taken % FAIR_SHARE == 0:
                     await asyncio.sleep(0)  # frames that came in one piece are read without a pause

@@ -8,8 +8,7 @@ import msgspec
 from bridge.builtins.engine_functions.offer import offer
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine, decode_input
-from bridge.engine.session import REGISTER_WORKER
-from bridge.engine.workers import Worker, WorkerInfo
+from bridge.engine.workers import REGISTER_WORKER, Worker, WorkerInfo
 from bridge.errors import FunctionFailedError, InvalidInputError
 from bridge.protocol import payload
 from bridge.protocol.outbound import RegistrationRejected

@@ -9,6 +9,8 @@ import pytest
 from bridge.builtins.channels.table import DEFAULT_MESSAGES, MAX_MESSAGES
 from bridge.cli import main
 from bridge.config import HttpBlock, QueueConfig, StreamKvAdapter, TemporalBlock
+from bridge.engine.backlog import BacklogLimits
+from bridge.engine.registrations import MOST_BYTES, MOST_REGISTRATIONS
 from bridge.listeners.worker_socket import SocketLimits
 from bridge.temporal.dev_server import TUNING
 from bridge.temporal.enqueuer import EnqueueSettings
@@ -17,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 MIB = 1024 * 1024
 ROWS = {row.split(" | ")[0]: row for row in re.findall(r"^\| (.*) \|$", README, re.MULTILINE)}
-TEMPORAL, QUEUE, HTTP = TemporalBlock(), QueueConfig(), HttpBlock()
+TEMPORAL, QUEUE, HTTP, BACKLOG = TemporalBlock(), QueueConfig(), HttpBlock(), BacklogLimits()
 LIMITS = {
     "message to or from a worker": f"{SocketLimits().message_bytes // MIB} MiB",
     "payload of an enqueued message": f"{EnqueueSettings().payload_limit_bytes:,} bytes",
@@ -27,6 +29,13 @@ LIMITS = {
     "running work of a stopping bridge": f"{TEMPORAL.drain_timeout_ms:,} ms",
     "waiting for a slow worker": (
         f"{TEMPORAL.worker_outbox.max_messages:,} messages, {TEMPORAL.worker_outbox.max_bytes // MIB} MiB;"
+    ),
+    "calls of one worker in progress in the bridge": (
+        f"{BACKLOG.calls:,} with {BACKLOG.size_bytes // MIB} MiB, "
+        f"then it is read no further for {BACKLOG.patience_s} s,"
+    ),
+    "functions, triggers and trigger types of one worker": (
+        f"{MOST_REGISTRATIONS:,} with {MOST_BYTES // MIB} MiB"
     ),
     "one attempt of a message": f"{QUEUE.timeout_ms:,} ms",
     "delay between two attempts": f"{QUEUE.max_backoff_ms:,} ms",

@@ -16,6 +16,7 @@ from bridge import errors
         ("InvalidInputError", "deserialization_error"),
         ("TriggerRejectedError", "trigger_registration_failed"),
         ("CapacityError", "payload_too_large"),
+        ("BusyError", "too_many_calls"),
         ("EnqueueError", "enqueue_error"),
         ("StorageError", "storage_error"),
         ("EngineError", "internal_error"),
