@@ -25,6 +25,7 @@ from bridge.builtins.pubsub import PubSub
 from bridge.builtins.queue import QueueFunctions
 from bridge.builtins.state import State
 from bridge.builtins.stream import Stream
+from bridge.certificates import Certificates
 from bridge.config import (
     BridgeConfig,
     ListenerBlock,
@@ -46,6 +47,7 @@ from bridge.protocol.inbound import RegisterFunction
 from bridge.settings import (
     access_rules,
     cron_settings,
+    entrance,
     exec_settings,
     http_functions_settings,
     http_settings,
@@ -110,6 +112,7 @@ class Bridge:
         self._sockets: list[WorkerSocket] = []
         self._http: Http | None = None
         self._stream: Stream | None = None
+        self._certificates = Certificates()
         loop = asyncio.get_running_loop()
         self.listening: asyncio.Future[Addresses] = loop.create_future()
         self.ready: asyncio.Future[Addresses] = loop.create_future()
@@ -143,10 +146,12 @@ class Bridge:
             async with asyncio.TaskGroup() as tasks:
                 ticking = tasks.create_task(cron.run(), name="cron schedules")
                 tasks.create_task(temporal.run(cron.fire), name="temporal service")
+                watching = tasks.create_task(self._certificates.watch(), name="certificates")
                 announcing = tasks.create_task(self._announce(temporal, addresses), name="announce ready")
                 await self._stopping.wait()
                 announcing.cancel()
                 ticking.cancel()
+                watching.cancel()
                 for socket in self._sockets:
                     await socket.stop_accepting()
                 if self._http is not None:
@@ -225,11 +230,12 @@ class Bridge:
                 "temporal": None if is_reached else f"{self._config.temporal.address} does not answer",
             }
 
-        server = AdminServer(check, metrics.render)
         block = self._config.temporal.admin
+        guard = entrance(block, self._certificates)
+        server = AdminServer(check, metrics.render, guard)
         port = await server.start(block.host, block.port)
         closing.push_async_callback(server.close)
-        return f"http://{block.host}:{port}"
+        return guard.url("http", block.host, port)
 
     def _open_cron(self, engine: Engine, temporal: TemporalService, closing: AsyncExitStack) -> CronTriggers:
         schedules = TemporalSchedules(temporal.connection, temporal.tenancy)
@@ -310,22 +316,24 @@ class Bridge:
         store, broker = await self._open_storage(block.adapter, "stream", closing)
         state = self._config.state
         settings = stream_settings(block, dotted_paths=state is not None and state.dotted_paths)
-        stream = Stream(store, broker, settings)
+        guard = entrance(block, self._certificates)
+        stream = Stream(store, broker, settings, guard)
         stream.register(engine)
         port = await stream.start()
         self._stream = stream
         closing.push_async_callback(stream.close)
-        return f"ws://{block.host}:{port}"
+        return guard.url("ws", block.host, port)
 
     async def _open_http(self, engine: Engine, channels: ChannelTable, closing: AsyncExitStack) -> str | None:
         block = self._config.http
         if block is None:
             return None
-        self._http = Http(engine, channels, http_settings(block))
+        guard = entrance(block, self._certificates)
+        self._http = Http(engine, channels, http_settings(block), guard)
         self._http.register(engine)
         port = await self._http.start()
         closing.push_async_callback(self._http.close)
-        return f"http://{block.host}:{port}"
+        return guard.url("http", block.host, port)
 
     async def _listen(
         self,
@@ -335,18 +343,20 @@ class Bridge:
         observability: Observability,
         closing: AsyncExitStack,
     ) -> str:
+        guard = entrance(listener, self._certificates)
         socket = WorkerSocket(
             engine,
             socket_limits(self._config, listener),
             observability.take_frame,
             ChannelSocket(channels),
             access_rules(listener),
+            guard,
         )
         with _bind_errors(listener.host, listener.port):
             port = await socket.start(listener.host, listener.port)
         self._sockets.append(socket)
         closing.push_async_callback(socket.disconnect_all)
-        return f"ws://{listener.host}:{port}"
+        return guard.url("ws", listener.host, port)
 
     async def _open_processes(self, engine: Engine, closing: AsyncExitStack) -> None:
         blocks = self._config.processes

@@ -10,7 +10,9 @@ from bridge.builtins.http import CorsSettings, GlobalMiddleware, HttpSettings
 from bridge.builtins.http_functions import HttpFunctionsSettings
 from bridge.builtins.state import StateSettings
 from bridge.builtins.stream import StreamSettings
+from bridge.certificates import CertificateFiles, Certificates
 from bridge.config import (
+    AdminBlock,
     BridgeConfig,
     ExecBlock,
     ExposeRule,
@@ -25,6 +27,8 @@ from bridge.config import (
     TemporalBlock,
 )
 from bridge.engine.access import AccessRules, ExposedIds, ExposedMetadata, Pattern
+from bridge.entrance import Entrance
+from bridge.errors import ConfigError
 from bridge.listeners.worker_socket import SocketLimits
 from bridge.temporal.connection import TemporalAddress
 from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue
@@ -36,6 +40,7 @@ from workflows.contract import RetryRules
 __all__ = [
     "access_rules",
     "cron_settings",
+    "entrance",
     "exec_settings",
     "http_functions_settings",
     "http_settings",
@@ -90,6 +95,32 @@ def exec_settings(block: ExecBlock) -> ExecSettings:
 def cron_settings(block: TemporalBlock) -> CronSettings:
     """Translate how soon a lost bridge is noticed."""
     return CronSettings(heartbeat_timeout_ms=block.heartbeat_timeout_ms)
+
+
+def entrance(
+    block: ListenerBlock | HttpBlock | StreamBlock | AdminBlock, certificates: Certificates
+) -> Entrance:
+    """Translate how clients get into a listener.
+
+    Args:
+        block: The listener's block.
+        certificates: Keeps its certificate up to date, if it has one.
+
+    Raises:
+        ConfigError: A file was replaced, and cannot be used any more.
+    """
+    tokens = tuple(each.get_secret_value() for each in block.tokens)
+    tls = block.tls
+    if tls is None:
+        return Entrance(tokens=tokens)
+    try:
+        context = certificates.open(CertificateFiles(tls.cert_file, tls.key_file, tls.client_ca_file))
+    except OSError as exc:
+        raise ConfigError(
+            f"The certificate {tls.cert_file} with the key {tls.key_file} cannot be used: {exc}. "
+            "Run `iii-temporal check`."
+        ) from exc
+    return Entrance(context, tokens)
 
 
 def stream_settings(block: StreamBlock, *, dotted_paths: bool) -> StreamSettings:

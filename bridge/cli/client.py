@@ -4,11 +4,12 @@ import os
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from importlib.metadata import version
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from bridge.engine.workers import REGISTER_WORKER
 from bridge.errors import EngineError, FunctionFailedError
@@ -27,7 +28,7 @@ class _Call(InvokeFunction, frozen=True, omit_defaults=True, tag="invokefunction
 
 @asynccontextmanager
 async def connected(url: str, *, name: str) -> AsyncIterator["BridgeClient"]:
-    """Connect to a bridge as a worker that offers nothing.
+    """Connect to a bridge as a worker that offers nothing, with the token of `III_TOKEN` if there is one.
 
     Args:
         url: The bridge's worker socket.
@@ -37,17 +38,31 @@ async def connected(url: str, *, name: str) -> AsyncIterator["BridgeClient"]:
         EngineError: There is no bridge, or the connection broke. The text names the cause.
     """
     try:
-        socket = await connect(url, compression=None, max_size=None, proxy=None)
+        socket = await connect(
+            url, compression=None, max_size=None, proxy=None, additional_headers=_authorization()
+        )
         try:
             client = BridgeClient(socket)
             await client.introduce(name)
             yield client
         finally:
             await socket.close()  # an orderly end, also when the caller has failed
+    except InvalidStatus as exc:
+        if exc.response.status_code != HTTPStatus.UNAUTHORIZED:
+            raise EngineError(f"{url} is no worker socket of a bridge: it answered {exc}.") from exc
+        raise EngineError(
+            f"{url} demands a token and did not take the one it got, if any. "
+            "Set III_TOKEN to one of the `tokens` of that listener."
+        ) from exc
     except (OSError, WebSocketException) as exc:
         raise EngineError(
             f"WebSocket error: {str(exc) or type(exc).__name__} ({url}). Is a bridge running there?"
         ) from exc
+
+
+def _authorization() -> dict[str, str]:
+    token = os.environ.get("III_TOKEN", "").strip()
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 class BridgeClient:

@@ -2,7 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 
-from bridge.config import BridgeConfig, QueueConfig, RedisAdapter, StateBlock, StreamBlock
+from bridge.config import (
+    AdminBlock,
+    BridgeConfig,
+    HttpBlock,
+    ListenerBlock,
+    QueueConfig,
+    RedisAdapter,
+    StateBlock,
+    StreamBlock,
+)
 from workflows import names
 from workflows.contract import Tenancy
 
@@ -43,13 +52,18 @@ def _temporal(config: BridgeConfig) -> Rows:
 
 def _listening(config: BridgeConfig) -> Rows:
     for listener in config.listeners:
-        yield "workers", f"ws://{listener.host}:{listener.port}" + (", with rbac" if listener.rbac else "")
+        yield "workers", _address("ws", listener) + (", with rbac" if listener.rbac else "")
     if config.http:
-        yield "HTTP triggers", f"http://{config.http.host}:{config.http.port}"
+        yield "HTTP triggers", _address("http", config.http)
     if config.stream:
-        yield "stream clients", f"ws://{config.stream.host}:{config.stream.port}"
-    admin = config.temporal.admin
-    yield "health and metrics", f"http://{admin.host}:{admin.port}"
+        yield "stream clients", _address("ws", config.stream)
+    yield "health and metrics", _address("http", config.temporal.admin)
+
+
+def _address(scheme: str, block: ListenerBlock | HttpBlock | StreamBlock | AdminBlock) -> str:
+    address = f"{scheme}{'s' if block.tls else ''}://{block.host}:{block.port}"
+    count = len(block.tokens)
+    return address + (f", for {count} bearer token{'s' if count > 1 else ''}" if count else "")
 
 
 def _queues(config: BridgeConfig) -> Rows:

@@ -50,6 +50,13 @@ Examples:
     help="Its worker port.",
 )
 @click.option(
+    "--tls",
+    is_flag=True,
+    envvar="III_TEMPORAL_TRIGGER_TLS",
+    show_envvar=True,
+    help="The port is encrypted. SSL_CERT_FILE names an authority that the system does not know.",
+)
+@click.option(
     "--timeout-ms",
     type=click.IntRange(min=1),
     default=30_000,
@@ -70,6 +77,7 @@ def command(
     void: bool,
     address: str,
     port: int,
+    tls: bool,
     timeout_ms: int,
     namespace: str | None,
     wants_help: bool,
@@ -77,9 +85,10 @@ def command(
     """Call a function and print its result as JSON.
 
     A VALUE is read as JSON if it is JSON, and as text otherwise: `a=10 b=true c=hello`.
+    The token of a port that demands one is taken from III_TOKEN.
     """
     _check_encoding(function_path, *pairs, json_text, queue, namespace)
-    url = f"ws://{address}:{port}"
+    url = f"{'wss' if tls else 'ws'}://{address}:{port}"
     if wants_help:
         click.echo(_help(ctx, url, function_path, namespace, timeout_ms))
         return

@@ -3,6 +3,7 @@
 from bridge.config.blocks.adapters import RedisAdapter, StateKvAdapter, StreamKvAdapter
 from bridge.config.blocks.configuration import ConfigurationBlock
 from bridge.config.blocks.cron import CronBlock
+from bridge.config.blocks.entrance import ServerTlsBlock
 from bridge.config.blocks.exec import ExecBlock
 from bridge.config.blocks.http import CorsBlock, HttpBlock, MiddlewareEntry
 from bridge.config.blocks.http_functions import HttpFunctionsBlock, UrlSecurity
@@ -43,6 +44,7 @@ __all__ = [
     "QueueConfig",
     "RbacBlock",
     "RedisAdapter",
+    "ServerTlsBlock",
     "StateBlock",
     "StateKvAdapter",
     "StreamBlock",

@@ -16,7 +16,7 @@ __all__ = ["validate"]
 
 BlockT = TypeVar("BlockT", bound=Block)
 
-_SECRET_KEYS = {"api_key"}
+_SECRET_KEYS = {"api_key", "tokens"}
 # What pydantic adds about a default that it did not compute because another key is wrong.
 _CONSEQUENCE = "default_factory_not_called"
 _SENTENCES = {
@@ -78,7 +78,7 @@ def _problem(model: type[Block], entry: Entry, document: Document, error: ErrorD
 
 def _explain(model: type[Block], place: Place, error: ErrorDetails) -> _Explanation:
     key = str(place.path[-1]) if place.path else "config"
-    found = "(hidden)" if key in _SECRET_KEYS else show(error["input"])
+    found = show(error["input"]) if _SECRET_KEYS.isdisjoint(place.path) else "(hidden)"
     context: dict[str, Any] = error.get("ctx", {})
     kind = error["type"]
     match kind:

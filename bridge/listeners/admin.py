@@ -1,13 +1,14 @@
 """The admin port, by default 9464: `/healthz`, `/readyz` and `/metrics` for those who run the bridge."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 import msgspec
 import structlog
 
+from bridge.entrance import CHALLENGE, OPEN_ENTRANCE, UNAUTHORIZED, Entrance
 from bridge.errors import ConfigError
 
 __all__ = ["AdminServer", "Checks"]
@@ -21,6 +22,7 @@ _HEAD_LIMIT_BYTES = 16 * 1024
 _HEAD_TIMEOUT_S = 5
 _MOST_CONNECTIONS = 64
 """More of them are hung up on at once: nobody who means well needs so many."""
+_METRICS_PATH = "/metrics"
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -29,6 +31,7 @@ class _Answer:
     status: HTTPStatus
     body: bytes = b""
     content_type: str = "application/json"
+    extra_head: str = ""
 
     def encode(self, *, has_body: bool) -> bytes:
         head = (
@@ -36,6 +39,7 @@ class _Answer:
             f"content-type: {self.content_type}\r\n"
             f"content-length: {len(self.body)}\r\n"
             "cache-control: no-store\r\n"
+            f"{self.extra_head}"
             "connection: close\r\n\r\n"
         )
         return head.encode() + (self.body if has_body else b"")
@@ -45,16 +49,22 @@ class AdminServer:
     """Answers GET and HEAD, one request per connection.
 
     `/healthz` is 200 as long as the event loop runs. `/readyz` is 200 when every check passes, else 503; both
-    times the body says what each check found.
+    times the body says what each check found. Both are for everyone who reaches the port, as the probes of an
+    orchestrator send no token; `/metrics` demands one if the entrance does.
 
     Args:
         check: Looks at what a ready bridge needs.
         render_metrics: Gives the metrics in Prometheus' text format.
+        entrance: How clients get in.
     """
 
     def __init__(
-        self, check: Callable[[], Awaitable[Checks]], render_metrics: Callable[[], Awaitable[bytes]]
+        self,
+        check: Callable[[], Awaitable[Checks]],
+        render_metrics: Callable[[], Awaitable[bytes]],
+        entrance: Entrance = OPEN_ENTRANCE,
     ) -> None:
+        self._entrance = entrance
         self._check = check
         self._render_metrics = render_metrics
         self._connections = 0
@@ -70,7 +80,14 @@ class AdminServer:
             ConfigError: The address cannot be bound.
         """
         try:
-            self._server = await asyncio.start_server(self._serve, host, port, limit=_HEAD_LIMIT_BYTES)
+            self._server = await asyncio.start_server(
+                self._serve,
+                host,
+                port,
+                limit=_HEAD_LIMIT_BYTES,
+                ssl=self._entrance.tls,
+                ssl_handshake_timeout=_HEAD_TIMEOUT_S if self._entrance.tls else None,
+            )
         except OSError as exc:
             raise ConfigError(
                 f"iii-temporal.admin.port: {host}:{port} is in use or cannot be bound ({exc.strerror}). Stop "
@@ -98,20 +115,28 @@ class AdminServer:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(_HEAD_TIMEOUT_S):
             head = await reader.readuntil(b"\r\n\r\n")
-        method, _, rest = head.decode("latin-1").partition(" ")
+        start, *lines = head.decode("latin-1").split("\r\n")
+        method, _, rest = start.partition(" ")
         path = rest.partition(" ")[0].partition("?")[0]
-        answer = await self._route(method, path)
+        answer = await self._route(
+            method, path, [value for name, value in map(_header, lines) if name == "authorization"]
+        )
         writer.write(answer.encode(has_body=method != "HEAD"))
         async with asyncio.timeout(_HEAD_TIMEOUT_S):
             await writer.drain()
 
-    async def _route(self, method: str, path: str) -> _Answer:
-        routes = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
+    async def _route(self, method: str, path: str, authorization: Sequence[str]) -> _Answer:
+        routes = {"/healthz": self._healthz, "/readyz": self._readyz, _METRICS_PATH: self._metrics}
         route = routes.get(path)
         if route is None:
             return _json(HTTPStatus.NOT_FOUND, {"error": f"there are {', '.join(routes)}"})
         if method not in ("GET", "HEAD"):
             return _json(HTTPStatus.METHOD_NOT_ALLOWED, {"error": "GET and HEAD only"})
+        if path == _METRICS_PATH and not self._entrance.admits(authorization):
+            return replace(
+                _json(HTTPStatus.UNAUTHORIZED, {"error": UNAUTHORIZED}),
+                extra_head=f"{CHALLENGE[0].lower()}: {CHALLENGE[1]}\r\n",
+            )
         return await route()
 
     async def _healthz(self) -> _Answer:
@@ -128,6 +153,11 @@ class AdminServer:
 
     async def _metrics(self) -> _Answer:
         return _Answer(HTTPStatus.OK, await self._render_metrics(), _METRICS_TYPE)
+
+
+def _header(line: str) -> tuple[str, str]:
+    name, _, value = line.partition(":")
+    return name.lower(), value.strip()
 
 
 def _json(status: HTTPStatus, body: object) -> _Answer:

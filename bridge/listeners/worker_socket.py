@@ -21,6 +21,7 @@ from bridge.engine.backlog import Backlog, BacklogLimits
 from bridge.engine.engine import Engine
 from bridge.engine.session import WorkerSession
 from bridge.engine.workers import Worker
+from bridge.entrance import OPEN_ENTRANCE, Entrance, refuse_upgrade
 from bridge.listeners.channel_socket import CHANNEL_PATH_PREFIX, ChannelSocket
 from bridge.listeners.handshake import Handshake, ip_address
 from bridge.listeners.outbox import Outbox, OutboxEndedError
@@ -77,6 +78,8 @@ class WorkerSocket:
         on_telemetry: Takes each binary telemetry frame (spec 01 §1.8).
         channels: Serves the channel sockets.
         rules: What its sessions may do.
+        entrance: How workers get in. The ends of channels have keys of their own, and most SDKs send no token
+            there.
     """
 
     def __init__(
@@ -86,11 +89,13 @@ class WorkerSocket:
         on_telemetry: Callable[[bytes], None] = lambda _: None,
         channels: ChannelSocket | None = None,
         rules: AccessRules = OPEN.rules,
+        entrance: Entrance = OPEN_ENTRANCE,
     ) -> None:
         self._engine = engine
         self._limits = limits
         self._on_telemetry = on_telemetry
         self._channels = channels
+        self._entrance = entrance
         self._handshake = Handshake(engine, rules, timeout_s=limits.handshake_timeout_s)
         self._server: Server | None = None
         self._routes: dict[str, Callable[[ServerConnection, Access], Awaitable[None]]] = {
@@ -120,6 +125,7 @@ class WorkerSocket:
             ping_timeout=self._limits.ping_timeout_s,
             close_timeout=self._limits.close_timeout_s,
             server_header=None,
+            ssl=self._entrance.tls,
         )
         return int(next(iter(self._server.sockets)).getsockname()[1])
 
@@ -147,7 +153,7 @@ class WorkerSocket:
     def _route(self, connection: ServerConnection, request: Request) -> Response | None:
         path = request.path.partition("?")[0]
         if path in self._routes:
-            return None
+            return refuse_upgrade(self._entrance, connection, request)
         if self._channels is not None and path.startswith(CHANNEL_PATH_PREFIX):
             return self._channels.check(connection, request)
         return connection.respond(HTTPStatus.NOT_FOUND, "")

@@ -186,9 +186,10 @@ class FakeSdk:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[FakeSdk]:
+async def connected(url: str, **options: Any) -> AsyncIterator[FakeSdk]:
     """Connect a worker, already settled in the default namespace."""
-    async with connect(url, max_size=None, open_timeout=CALL_TIMEOUT_S, close_timeout=1) as connection:
+    options = {"max_size": None, "open_timeout": CALL_TIMEOUT_S, "close_timeout": 1, **options}
+    async with connect(url, **options) as connection:
         sdk = FakeSdk(connection)
         reading = asyncio.create_task(sdk.read(), name="fake sdk reader")
         try:

@@ -1,6 +1,7 @@
 """The ASGI application of the HTTP port: routing, CORS, and what is answered without a function."""
 
 from collections.abc import MutableMapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -16,11 +17,13 @@ from bridge.builtins.http.response import Response, error_id, error_response
 from bridge.builtins.http.routes import Match, RouteTable
 from bridge.builtins.http.settings import HttpSettings
 from bridge.builtins.http.slots import Slots
+from bridge.entrance import CHALLENGE, UNAUTHORIZED, Entrance
 
 __all__ = ["HttpApp"]
 
 log = structlog.get_logger("bridge.http")
 
+_CHALLENGE = (CHALLENGE[0].lower().encode(), CHALLENGE[1].encode())
 _NOT_FOUND = error_response(HTTPStatus.NOT_FOUND, "NOT_FOUND", "Not Found")
 
 
@@ -31,9 +34,13 @@ class HttpApp:
         services: What exchanges work with.
         routes: The routes.
         settings: How requests are served.
+        entrance: Whose requests are served.
     """
 
-    def __init__(self, services: Services, routes: RouteTable, settings: HttpSettings) -> None:
+    def __init__(
+        self, services: Services, routes: RouteTable, settings: HttpSettings, entrance: Entrance
+    ) -> None:
+        self._entrance = entrance
         self._services = services
         self._routes = routes
         self._documentation = Documentation(services.engine, routes)
@@ -54,6 +61,9 @@ class HttpApp:
             await Responder(send, self._cors.preflight(origin)).respond(Response(HTTPStatus.OK))
             return
         responder = Responder(send, self._cors.headers(origin))
+        if not self._admits(head):
+            await responder.respond(_unauthorized())
+            return
         try:
             await self._serve(head, receive, responder)
         except Exception:  # one request fails; every other goes on
@@ -67,6 +77,10 @@ class HttpApp:
                         error_id=error_id(self._services.now_ns()),
                     )
                 )
+
+    def _admits(self, head: RequestHead) -> bool:
+        authorization = head.headers.get("authorization")
+        return self._entrance.admits(() if authorization is None else (authorization,))
 
     async def _serve(self, head: RequestHead, receive: Receive, responder: Responder) -> None:
         match = self._routes.match(head.raw_path)
@@ -90,6 +104,11 @@ class HttpApp:
             responder=responder,
         )
         await exchange.run(self._slots)
+
+
+def _unauthorized() -> Response:
+    refusal = error_response(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", UNAUTHORIZED)
+    return replace(refusal, headers=(*refusal.headers, _CHALLENGE))
 
 
 def _refusal(head: RequestHead, match: Match | None) -> Response:

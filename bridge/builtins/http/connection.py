@@ -172,7 +172,8 @@ class Connection(HttpToolsProtocol):
                 f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
             )
             self.transport.write(head.encode() + body)
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # TLS knows no half-closed connections
+                self.transport.write_eof()
             self._is_refused = True
             self._linger()
         else:

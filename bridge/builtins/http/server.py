@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import ssl
 
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -24,9 +25,17 @@ class HttpServer:
         app: Serves the requests.
         limits: Bounds of the connections.
         keep_alive_timeout_s: How many whole seconds an idle connection is kept.
+        tls: Encrypts the connections; `None` leaves them plain.
     """
 
-    def __init__(self, app: HttpApp, limits: ConnectionLimits, *, keep_alive_timeout_s: int) -> None:
+    def __init__(
+        self,
+        app: HttpApp,
+        limits: ConnectionLimits,
+        *,
+        keep_alive_timeout_s: int,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._limits = limits
         self._config = Config(
             app,
@@ -39,6 +48,7 @@ class HttpServer:
             timeout_keep_alive=keep_alive_timeout_s,
         )
         self._config.load()
+        self._tls = tls
         self._state = ServerState()
         self._all_lost = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -59,7 +69,14 @@ class HttpServer:
         """
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(self._new_connection, host, port, backlog=BACKLOG)
+            self._server = await loop.create_server(
+                self._new_connection,
+                host,
+                port,
+                backlog=BACKLOG,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._limits.head_timeout_s if self._tls else None,
+            )
         except OSError as exc:
             reason = "is already in use" if exc.errno == errno.EADDRINUSE else f"cannot be bound: {exc}"
             raise ConfigError(

@@ -13,6 +13,7 @@ from bridge.builtins.http.settings import HttpSettings
 from bridge.builtins.http.triggers import SERVED_METHODS, HttpTriggers
 from bridge.engine.engine import Engine
 from bridge.engine.triggers import TriggerType
+from bridge.entrance import OPEN_ENTRANCE, Entrance
 from bridge.errors import ConfigError
 from bridge.protocol import payload
 
@@ -38,13 +39,17 @@ class Http:
         engine: Runs the functions.
         channels: Makes the channels for streamed bodies.
         settings: How requests are served.
+        entrance: How clients get in; it stays when the settings change.
     """
 
-    def __init__(self, engine: Engine, channels: Channels, settings: HttpSettings) -> None:
+    def __init__(
+        self, engine: Engine, channels: Channels, settings: HttpSettings, entrance: Entrance = OPEN_ENTRANCE
+    ) -> None:
+        self._entrance = entrance
         self._settings = settings
         self._routes = RouteTable()
         self._triggers = HttpTriggers(self._routes)
-        self._app = HttpApp(Services(engine, channels, time.time_ns), self._routes, settings)
+        self._app = HttpApp(Services(engine, channels, time.time_ns), self._routes, settings, entrance)
         self._server = self._new_server(settings)
         self._moving = asyncio.Lock()
         self._is_closed = False
@@ -120,7 +125,12 @@ class Http:
         return left
 
     def _new_server(self, settings: HttpSettings) -> HttpServer:
-        return HttpServer(self._app, _limits(settings), keep_alive_timeout_s=settings.keep_alive_timeout_s)
+        return HttpServer(
+            self._app,
+            _limits(settings),
+            keep_alive_timeout_s=settings.keep_alive_timeout_s,
+            tls=self._entrance.tls,
+        )
 
 
 def _limits(settings: HttpSettings) -> ConnectionLimits:

@@ -19,6 +19,7 @@ from bridge.builtins.stream.auth import AuthInput, context_of
 from bridge.builtins.stream.outlet import WRITE_BUFFER_BYTES, Outlet
 from bridge.builtins.stream.session import Join, Membership, StreamSession
 from bridge.engine.engine import Engine
+from bridge.entrance import Entrance, refuse_upgrade
 from bridge.errors import ConfigError
 from bridge.protocol.payload import NULL
 from bridge.protocol.upgrade import parse_query, visible_headers
@@ -43,15 +44,23 @@ class StreamSocket:
         membership: What every session needs.
         auth_function: Asked who a client is; `None` asks nobody.
         max_waiting_frames: How many frames may wait for a client beyond what its socket takes.
+        entrance: How clients get in.
     """
 
     def __init__(
-        self, engine: Engine, membership: Membership, *, auth_function: str | None, max_waiting_frames: int
+        self,
+        engine: Engine,
+        membership: Membership,
+        *,
+        auth_function: str | None,
+        max_waiting_frames: int,
+        entrance: Entrance,
     ) -> None:
         self._engine = engine
         self._membership = membership
         self._auth_function = auth_function
         self._max_waiting_frames = max_waiting_frames
+        self._entrance = entrance
         self._contexts: WeakKeyDictionary[ServerConnection, msgspec.Raw] = WeakKeyDictionary()
         self._handlers: set[asyncio.Task[Any]] = set()
         self._server: Server | None = None
@@ -78,6 +87,7 @@ class StreamSocket:
                 write_limit=WRITE_BUFFER_BYTES,
                 server_header=None,
                 backlog=_BACKLOG,
+                ssl=self._entrance.tls,
             )
         except OSError as exc:
             reason = "address already in use" if exc.errno == errno.EADDRINUSE else str(exc)
@@ -119,6 +129,8 @@ class StreamSocket:
             return connection.respond(
                 HTTPStatus.NOT_FOUND, "Connect to / and join, or to /stream/<stream>/<group>.\n"
             )
+        if refusal := refuse_upgrade(self._entrance, connection, request):
+            return refusal
         if self._auth_function is not None:
             auth_input = AuthInput(
                 visible_headers(request.headers.raw_items()), path, parse_query(query), _address(connection)

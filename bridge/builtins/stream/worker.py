@@ -21,6 +21,7 @@ from bridge.builtins.stream.subscriptions import Subscriptions
 from bridge.builtins.stream.triggers import ChangeTriggers, Gate
 from bridge.engine.engine import Engine
 from bridge.engine.triggers import TriggerType
+from bridge.entrance import OPEN_ENTRANCE, Entrance
 from bridge.storage.broker import Broker, Subscriber
 from bridge.storage.port import KeyValueStore
 
@@ -59,6 +60,7 @@ class Stream:
         store: Where items are kept; it belongs to streams alone.
         broker: Connects the bridges that share the store; it belongs to streams alone.
         settings: How streams behave.
+        entrance: How clients get into the stream socket.
         now_ms: Unix time in milliseconds, the timestamp of events.
     """
 
@@ -67,12 +69,14 @@ class Stream:
         store: KeyValueStore,
         broker: Broker,
         settings: StreamSettings,
+        entrance: Entrance = OPEN_ENTRANCE,
         *,
         now_ms: Callable[[], int] = _now_ms,
     ) -> None:
         self._store = store
         self._broker = broker
         self._settings = settings
+        self._entrance = entrance
         self._now_ms = now_ms
         self._socket: StreamSocket | None = None
 
@@ -90,6 +94,7 @@ class Stream:
             Membership(subscriptions, items, joins, leaves, engine.spawn, self._now_ms),
             auth_function=self._settings.auth_function,
             max_waiting_frames=self._settings.channel_size,
+            entrance=self._entrance,
         )
         self._broker.subscribe(EVENTS_TOPIC, Subscriber(announcer.receive, self._socket.disconnect_clients))
 

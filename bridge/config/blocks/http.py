@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from bridge.config.block import Bind, Block, FunctionId, Port, PositiveMilliseconds, Unsigned32
+from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
 
 __all__ = ["CorsBlock", "HttpBlock", "MiddlewareEntry"]
 
@@ -58,6 +59,8 @@ class HttpBlock(Block):
         channel_bytes: Ours. How much of a streamed body, each way, may wait for a slow peer.
         openapi_path: Ours. Where the OpenAPI document is served; `null` for nowhere.
         docs_path: Ours. Where its readable page is served; `null` for nowhere.
+        tls: Ours. The encryption of the port; `None` is none.
+        tokens: Ours. Bearer tokens, one of which every client must have; none are demanded by default.
     """
 
     port: Port = 3111
@@ -76,6 +79,8 @@ class HttpBlock(Block):
     channel_bytes: Annotated[int, Field(ge=64 * 1024, le=64 * _MEBIBYTE)] = _MEBIBYTE
     openapi_path: UrlPath | None = "/openapi.json"
     docs_path: UrlPath | None = "/docs"
+    tls: ServerTlsBlock | None = None
+    tokens: Tokens = ()
 
     @property
     def concurrency_request_limit(self) -> int:

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from bridge.config.block import Bind, Block, FunctionId, Name, Port, PositiveMilliseconds, conflict
+from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
 
 __all__ = ["ExposeRule", "ListenerBlock", "Match", "RbacBlock"]
 
@@ -91,6 +92,8 @@ class ListenerBlock(Block):
         middleware_function_id: Called instead of the target of every call; its result is the call's.
         rbac: `None` allows everything.
         handshake_timeout_ms: A connection that is not upgraded by then is closed.
+        tls: Ours. The encryption of the port; `None` is none.
+        tokens: Ours. Bearer tokens, one of which every client must have; none are demanded by default.
     """
 
     port: Port = 49134
@@ -98,3 +101,5 @@ class ListenerBlock(Block):
     middleware_function_id: FunctionId | None = None
     rbac: RbacBlock | None = None
     handshake_timeout_ms: PositiveMilliseconds = 10_000
+    tls: ServerTlsBlock | None = None
+    tokens: Tokens = ()

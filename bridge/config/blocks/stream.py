@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from bridge.config.block import Bind, Block, FunctionId, Port
 from bridge.config.blocks.adapters import StreamAdapter, StreamKvAdapter
+from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
 
 __all__ = ["StreamBlock"]
 
@@ -16,12 +17,16 @@ class StreamBlock(Block):
         host: Address to listen on.
         auth_function: Called with each client's headers; `None` lets everyone in.
         adapter: Where the items are.
+        tls: Ours. The encryption of the port; `None` is none.
+        tokens: Ours. Bearer tokens, one of which every client must have; none are demanded by default.
     """
 
     port: Port = 3112
     host: Bind = "127.0.0.1"
     auth_function: FunctionId | None = None
     adapter: StreamAdapter = StreamKvAdapter()
+    tls: ServerTlsBlock | None = None
+    tokens: Tokens = ()
 
     def notices(self) -> Iterator[str]:
         """Tell what the adapter has to tell."""

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from bridge.config.block import Bind, Block, Milliseconds, Name, Port, PositiveMilliseconds, conflict
+from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
 
 __all__ = ["AdminBlock", "TemporalBlock", "TlsBlock", "WorkerOutboxLimits"]
 
@@ -72,10 +73,19 @@ class TlsBlock(Block):
 
 
 class AdminBlock(Block):
-    """Where health and metrics are served; port 0 lets the system choose."""
+    """Where health and metrics are served.
+
+    Attributes:
+        host: Address to listen on.
+        port: TCP port; 0 lets the system choose.
+        tls: The encryption of the port; `None` is none.
+        tokens: Bearer tokens, one of which who reads the metrics must have; health is for everyone.
+    """
 
     host: Bind = "127.0.0.1"
     port: Port = 9464
+    tls: ServerTlsBlock | None = None
+    tokens: Tokens = ()
 
 
 class WorkerOutboxLimits(Block):

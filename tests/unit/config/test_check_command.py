@@ -112,7 +112,8 @@ def test_every_problem_is_printed_to_stderr_with_cause_and_remedy() -> None:
         "  found: prot\n"
         "  allowed: port, host, default_timeout, concurrency_request_limit, cors, middleware, "
         "body_limit_bytes, head_limit_bytes, head_timeout_ms, write_timeout_ms, keep_alive_timeout_s, "
-        "max_connections, channel_bytes, openapi_path, docs_path\n"
+        "max_connections, channel_bytes, openapi_path, docs_path, tls, "
+        "tokens\n"
         "  remedy: did you mean `port`?\n"
     )
 

@@ -493,3 +493,30 @@ def test_long_values_are_cut(reject: Build) -> None:
     (problem,) = reject(block("iii-stream", f"{{port: {'x' * 200}}}"))
     assert len(problem.found) == 80
     assert problem.found.endswith("…")
+
+
+@pytest.mark.parametrize("listing", ["iii-worker-manager", "iii-http", "iii-stream"])
+@pytest.mark.parametrize(
+    ("tokens", "key_path"),
+    [
+        ("[]", "tokens"),
+        ("s3cret", "tokens"),
+        ("['']", "tokens[0]"),
+        ("['s3cret one']", "tokens[0]"),
+        ("[good, 473829]", "tokens[1]"),
+        ("[[s3cret]]", "tokens[0]"),
+        ("${NO_TOKEN:}", "tokens"),
+    ],
+)
+def test_tokens_that_would_let_everyone_or_nobody_in_are_refused_and_not_shown(
+    reject: Callable[..., list[Any]], listing: str, tokens: str, key_path: str
+) -> None:
+    (problem,) = reject(block(listing, f"{{tokens: {tokens}}}"))
+    assert problem.key_path == f"{CONFIG}.{key_path}"
+    assert "s3cret" not in str(problem)
+    assert "473829" not in str(problem)
+
+
+def test_an_unset_variable_is_no_token(reject: Callable[..., list[Any]]) -> None:
+    (problem,) = reject(block("iii-worker-manager", "{tokens: ['${III_TOKEN:}']}"))
+    assert "a token is empty" in problem.what
