@@ -29,6 +29,9 @@ class Sender(Protocol):
     async def lane_holds(self, lane_workflow_id: str, receipt: str) -> bool:
         """Tell whether a message stands in a lane's line."""
 
+    async def dead_letter_is_open(self, queue: str, receipt: str) -> bool:
+        """Tell whether a message is among the dead letters, neither redriven nor discarded."""
+
     async def move_to_chain(self, parcel: Parcel, payload: bytes) -> None:
         """Have a message go on in the chain that is its home."""
 
@@ -56,6 +59,11 @@ class Operations:
     async def lane_holds(self, lane_workflow_id: str, receipt: str) -> bool:
         """Tell whether a message stands in a lane's line."""
         return await self.sender.lane_holds(lane_workflow_id, receipt)
+
+    @activity.defn(name=Activity.DEAD_LETTER_IS_OPEN)
+    async def dead_letter_is_open(self, queue: str, receipt: str) -> bool:
+        """Tell whether a message is among the dead letters."""
+        return await self.sender.dead_letter_is_open(queue, receipt)
 
     @activity.defn(name=Activity.MOVE_TO_CHAIN)
     async def move_to_chain(self, parcels: list[Parcel], payloads: RawValue) -> None:

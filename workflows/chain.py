@@ -123,7 +123,8 @@ class Chain:
         if ticket.receipt in self._steps:
             self._turns.add(ticket.receipt)
         else:
-            await self._return_turn(ticket.receipt, ticket.queue, ticket.group)
+            lane = lane_id(self._tenancy, ticket.queue, ticket.group)
+            await signal(lane, Signal.TURN_ENDED, ticket.receipt)
 
     @workflow.signal(name=Signal.LANE_STEP_ENDED)
     def lane_step_ended(self, receipt: str) -> None:
@@ -258,10 +259,9 @@ class Chain:
         del self._steps[message.receipt]
         if message.group is not None:
             self._turns.discard(message.receipt)
-            await self._return_turn(message.receipt, message.queue, message.group)
-
-    async def _return_turn(self, receipt: str, queue: str, group: str) -> None:
-        await signal(lane_id(self._tenancy, queue, group), Signal.TURN_ENDED, receipt)
+            is_holding = message.holds_group and message.receipt in self._lost
+            word = Signal.TURN_LOST if is_holding else Signal.TURN_ENDED
+            await signal(lane_id(self._tenancy, message.queue, message.group), word, message.receipt)
 
     async def _continue_as_new(self) -> None:
         """Go on in a fresh history; what has not ended goes along, or moves if it is too much."""

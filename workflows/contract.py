@@ -58,6 +58,7 @@ class Activity(StrEnum):
     MOVE_TO_CHAIN = "iii.move_to_chain"
     REDRIVE = "iii.redrive"
     FIRE_CRON = "iii.fire_cron"
+    DEAD_LETTER_IS_OPEN = "iii.dead_letter_is_open"
 
 
 class Signal(StrEnum):
@@ -71,6 +72,8 @@ class Signal(StrEnum):
     PROVIDER_OFFERED = "iii.provider_offered"
     CHILD_ENQUEUED = "iii.child_enqueued"
     LANE_STEP_ENDED = "iii.lane_step_ended"
+    TURN_LOST = "iii.turn_lost"
+    HOLD_ENDED = "iii.hold_ended"
 
 
 class Update(StrEnum):
@@ -177,6 +180,7 @@ class Message:
         children: Receipts that attempts before the redrive enqueued: they are not enqueued again.
         not_before_ms: The Unix time before which the first delivery may not begin.
         priority_key: Temporal's own: 1 is the most urgent, 5 the least; `None` where the queue has none.
+        holds_group: Whether its group waits for the dead letter's end if it is lost.
     """
 
     receipt: str
@@ -196,6 +200,7 @@ class Message:
     children: tuple[str, ...] = ()
     not_before_ms: int = 0
     priority_key: int | None = None
+    holds_group: bool = False
 
 
 @dataclass(frozen=True)
@@ -310,12 +315,17 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Place:
-    """One place in a lane's line: a message of its own with its payload as JSON text, or a chain's turn."""
+    """One place in a lane's line: a message of its own with its payload as JSON text, or a chain's turn.
+
+    Attributes:
+        is_held: The step is a dead letter, and its group waits for what becomes of it.
+    """
 
     receipt: str
     chain_workflow_id: str | None = None
     message: Message | None = None
     payload: str | None = None
+    is_held: bool = False
 
 
 @dataclass(frozen=True)

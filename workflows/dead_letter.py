@@ -5,10 +5,13 @@ from dataclasses import replace
 from temporalio import workflow
 from temporalio.common import RawValue
 
-from workflows.calls import call
-from workflows.contract import Activity, DeadLetter, Parcel, Update, WorkflowType
+from workflows.calls import call, signal
+from workflows.contract import Activity, DeadLetter, Parcel, Signal, Update, WorkflowType
+from workflows.names import lane_id
 
 __all__ = ["DeadLetterBox"]
+
+_DISCARDED = "discarded"
 
 
 @workflow.defn(name=WorkflowType.DEAD_LETTER)
@@ -30,6 +33,10 @@ class DeadLetterBox:
         )
         await workflow.wait_condition(lambda: self._decision is not None)
         await workflow.wait_condition(workflow.all_handlers_finished)
+        message = letter.message
+        if self._decision == _DISCARDED and message.holds_group and message.group is not None:
+            lane = lane_id(letter.tenancy, message.queue, message.group)
+            await signal(lane, Signal.HOLD_ENDED, message.receipt)
         return self._decision or ""
 
     @workflow.update(name=Update.REDRIVE)
@@ -55,5 +62,5 @@ class DeadLetterBox:
         """Let the message go for good; answers whether this call did it."""
         if self._is_deciding or self._decision is not None:
             return False
-        self._decision = "discarded"
+        self._decision = _DISCARDED
         return True

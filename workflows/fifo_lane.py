@@ -4,6 +4,9 @@ Two kinds of place stand in it, strictly in the order in which they joined: a me
 lane delivers itself, and a turn for a step that its chain delivers. A message of its own gets one attempt
 here; if that is not enough, a chain takes the message over and keeps the place. So nothing but one running
 handler keeps the lane from continuing as new, however long the line is. The lane ends when it is empty.
+
+Where the queue says so, a step that is lost keeps its place: the group is held until its dead letter is
+redriven, which gives the step its turn again, or discarded.
 """
 
 import asyncio
@@ -13,11 +16,12 @@ from datetime import timedelta
 from typing import NoReturn
 
 from temporalio import workflow
-from temporalio.common import RawValue
+from temporalio.common import RawValue, SearchAttributeKey
 from temporalio.exceptions import ActivityError
 
-from workflows.calls import signal, wait_until
+from workflows.calls import call, signal, wait_until
 from workflows.contract import (
+    Activity,
     ChildEnqueued,
     LaneStart,
     Message,
@@ -25,6 +29,7 @@ from workflows.contract import (
     Place,
     Progress,
     Query,
+    SearchAttribute,
     Signal,
     Ticket,
     WorkflowType,
@@ -84,7 +89,22 @@ class FifoLane:
 
     @workflow.signal(name=Signal.TURN_ENDED)
     def turn_ended(self, receipt: str) -> None:
-        """Take the chain's word that its step has ended, with or without its turn."""
+        """Take the chain's word that its step has ended, with or without its turn.
+
+        A chain that was asked once too often says so of a step that it has lost, too: that keeps its place.
+        """
+        if not self._is_held(receipt):
+            self._line.pop(receipt, None)
+
+    @workflow.signal(name=Signal.TURN_LOST)
+    def turn_lost(self, receipt: str) -> None:
+        """Take the chain's word that its step is a dead letter for which the group waits."""
+        self._line[receipt] = Place(receipt, is_held=True)
+        self._line.move_to_end(receipt, last=False)
+
+    @workflow.signal(name=Signal.HOLD_ENDED)
+    def hold_ended(self, receipt: str) -> None:
+        """Take a dead letter's word that nobody wants its message any more."""
         self._line.pop(receipt, None)
 
     @workflow.signal(name=Signal.CHILD_ENQUEUED)
@@ -95,12 +115,14 @@ class FifoLane:
 
     @workflow.query(name=Query.HOLDS)
     def holds(self, receipt: str) -> bool:
-        """Tell whether a message or a turn stands in the line."""
-        return receipt in self._line
+        """Tell whether a message or a turn stands in the line; a dead letter's place is to be taken again."""
+        return receipt in self._line and not self._is_held(receipt)
 
     async def _serve(self, place: Place) -> None:
         self._current = place.receipt
-        if place.message is not None and await self._is_delivered(place, place.message):
+        if place.is_held:
+            await self._hold(place.receipt)
+        elif place.message is not None and await self._is_delivered(place, place.message):
             self._line.pop(place.receipt, None)
         else:
             await self._grant_turn(place.receipt)
@@ -116,15 +138,49 @@ class FifoLane:
             await signal(self._chain_id(message), Signal.LANE_STEP_ENDED, message.receipt)
         return True
 
-    async def _grant_turn(self, receipt: str) -> None:
-        """Let the chain run its step until it ends, the chain is gone, or the history is long."""
+    async def _hold(self, receipt: str) -> None:
+        """Wait until a dead letter is redriven or discarded, or the history is long.
+
+        The lane asks after a dead letter that says nothing: somebody may have terminated it.
+        """
         pace = self._tenancy.pace
         check_ms = pace.lane_check_ms
 
         def goes_on() -> bool:
-            return receipt not in self._line or self._has_asked or is_long(pace)
+            return not self._is_held(receipt) or is_long(pace)
 
-        while (place := self._line.get(receipt)) and not is_long(pace):
+        self._show_held(receipt)
+        while not goes_on():
+            place = self._line[receipt]
+            if not await wait_until(goes_on, timedelta(milliseconds=check_ms)):
+                asked = (Activity.DEAD_LETTER_IS_OPEN, self._queue, receipt)
+                is_open = await call(self._tenancy, *asked, result_type=bool)
+                if not is_open and self._line.get(receipt) is place:
+                    del self._line[receipt]
+                check_ms = min(check_ms * 2, pace.longest_check_ms)
+        if not self._is_held(receipt):
+            self._show_held(None)
+
+    def _is_held(self, receipt: str) -> bool:
+        return receipt in self._line and self._line[receipt].is_held
+
+    def _show_held(self, receipt: str | None) -> None:
+        """Say in the Web UI and in search what the group waits for."""
+        workflow.set_current_details(f"held by the dead letter `{receipt}`" if receipt else "")
+        if self._tenancy.has_search_attributes:
+            key = SearchAttributeKey.for_keyword_list(SearchAttribute.WAITING)
+            workflow.upsert_search_attributes([key.value_set([receipt]) if receipt else key.value_unset()])
+
+    async def _grant_turn(self, receipt: str) -> None:
+        """Let the chain run its step until it ends or is lost, the chain is gone, or the history is long."""
+        pace = self._tenancy.pace
+        check_ms = pace.lane_check_ms
+
+        def goes_on() -> bool:
+            is_over = receipt not in self._line or self._is_held(receipt)
+            return is_over or self._has_asked or is_long(pace)
+
+        while (place := self._line.get(receipt)) and not place.is_held and not is_long(pace):
             self._has_asked = False
             chain = place.chain_workflow_id or ""
             ticket = Ticket(receipt, self._queue, self._group, chain)

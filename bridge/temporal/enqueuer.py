@@ -39,6 +39,7 @@ class NamedQueue:
         priority_field: The one with the priority; `None` treats all messages alike.
         max_priority: The highest priority.
         delay_field: The one with the milliseconds before the first delivery.
+        holds_groups: Whether a group waits while its lost message is a dead letter.
     """
 
     rules: RetryRules
@@ -46,6 +47,7 @@ class NamedQueue:
     priority_field: str | None = None
     max_priority: int = DEFAULT_MAX_PRIORITY
     delay_field: str | None = None
+    holds_groups: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ class TemporalEnqueuer:
             traceparent=call.traceparent or new_traceparent(receipt),
             baggage=call.baggage,
             enqueued_at_ms=now_ms,
+            holds_group=named.holds_groups,
             not_before_ms=now_ms + delay_ms if delay_ms else 0,
             priority_key=(
                 fields.priority_key(named.priority_field, named.max_priority)

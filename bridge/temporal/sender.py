@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from temporalio.api.common.v1 import Payload
-from temporalio.client import WorkflowQueryRejectedError
+from temporalio.client import WorkflowExecutionStatus, WorkflowQueryRejectedError
 from temporalio.common import (
     QueryRejectCondition,
     RawValue,
@@ -32,7 +32,7 @@ from workflows.contract import (
     Ticket,
     WorkflowType,
 )
-from workflows.names import chain_id, lane_id, search_text, task_queue
+from workflows.names import chain_id, dead_letter_id, lane_id, search_text, task_queue
 
 __all__ = ["TemporalSender"]
 
@@ -132,6 +132,17 @@ class TemporalSender:
                 return False
             raise
         return holds
+
+    async def dead_letter_is_open(self, queue: str, receipt: str) -> bool:
+        """Tell whether a message is among the dead letters, neither redriven nor discarded."""
+        letter = self._connection.client.get_workflow_handle(dead_letter_id(self._tenancy(), queue, receipt))
+        try:
+            description = await letter.describe(rpc_timeout=self._rpc_timeout)
+        except RPCError as exc:
+            if exc.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return description.status is WorkflowExecutionStatus.RUNNING
 
     def chain_of(self, message: Message) -> str:
         """Return the workflow id of the chain that is a message's home."""

@@ -13,7 +13,7 @@ from bridge.engine.observation import QueueState
 from bridge.errors import EngineError
 from bridge.temporal.connection import TemporalConnection
 from bridge.temporal.dead_letters import DeadLetters
-from workflows.contract import SearchAttribute, Tenancy
+from workflows.contract import SearchAttribute, Tenancy, WorkflowType
 from workflows.names import queue_task_queue
 
 __all__ = ["QueueStatistics"]
@@ -97,6 +97,7 @@ class QueueStatistics:
         name = queue.replace("'", "''")
         query = (
             f"{SearchAttribute.WAITING} IS NOT NULL AND {SearchAttribute.QUEUE} = '{name}' "
+            f"AND WorkflowType != '{WorkflowType.FIFO_LANE}' "
             f"AND ExecutionStatus = 'Running' AND WorkflowId STARTS_WITH '{tenancy.prefix}.'"
         )
         return (await client.count_workflows(query)).count

@@ -73,6 +73,7 @@ def _workflow_worker(
         activities=[
             operations.join_lane,
             operations.lane_holds,
+            operations.dead_letter_is_open,
             operations.move_to_chain,
             operations.redrive,
             operations.fire_cron,

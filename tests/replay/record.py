@@ -37,6 +37,12 @@ QUEUES = {
     "plain": {"max_retries": 3, "backoff_ms": 10},
     "once": {"max_retries": 1},
     "fifo": {"type": "fifo", "message_group_field": "group", "max_retries": 3, "backoff_ms": 10},
+    "strict": {
+        "type": "fifo",
+        "message_group_field": "group",
+        "max_retries": 1,
+        "on_dead_letter": "block",
+    },
 }
 
 Shape = Callable[[RunningBridge, FakeSdk], Awaitable[WorkflowHandle[Any, Any]]]
@@ -134,6 +140,22 @@ async def dead_letter_discarded(bridge: RunningBridge, worker: FakeSdk) -> Workf
     return bridge.dead_letter("once", receipt)
 
 
+async def lane_that_is_held(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    await _hold(bridge, worker)
+    await worker.trigger("iii::queue::redrive", {"queue": "strict"})
+    return bridge.lane("strict", "g")
+
+
+async def dead_letter_that_held_a_group(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    receipt = await _hold(bridge, worker)
+    await worker.trigger("iii::queue::discard_message", {"queue": "strict", "message_id": receipt})
+    return bridge.dead_letter("strict", receipt)
+
+
+async def chain_that_holds_its_group(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    return bridge.chain(await _hold(bridge, worker))
+
+
 async def cron_fire(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
     await worker.offer(a__tick=succeed)
     config = {"expression": "0 0 0 1 1 *"}
@@ -217,6 +239,9 @@ SHAPES: list[Shape] = [
     lane_whose_message_began_a_chain,
     dead_letter_redriven,
     dead_letter_discarded,
+    lane_that_is_held,
+    dead_letter_that_held_a_group,
+    chain_that_holds_its_group,
     cron_fire,
     chain_that_is_cancelled,
     chain_of_a_redriven_message,
@@ -257,6 +282,16 @@ async def _bridge(address: str, pace: Pace) -> AsyncIterator[RunningBridge]:
         path = write_config(Path(directory), config)
         async with running_bridge(path, await Client.connect(address), prefix) as bridge:
             yield bridge
+
+
+async def _hold(bridge: RunningBridge, worker: FakeSdk) -> str:
+    """Have a group held by a message that is lost the first time; return its receipt."""
+    await worker.offer(a__once=Failing(1))
+    receipt = await worker.enqueue("a::once", {"group": "g"}, "strict")
+    await bridge.dead_letters("strict")
+    lane = bridge.lane("strict", "g")
+    await eventually(lambda: _has_event(lane, "UPSERT_WORKFLOW_SEARCH_ATTRIBUTES"))
+    return receipt
 
 
 async def _has_event(handle: WorkflowHandle[Any, Any], kind: str) -> bool:

@@ -66,6 +66,8 @@ class QueueConfig(Block):
         provider_timeout_ms: Ours. How long a message waits for a worker that offers its function;
             `None` waits for ever.
         delay_field: Ours. The top-level payload key with the milliseconds before the first delivery.
+        on_dead_letter: Ours. What a fifo group does once a message of it is lost: `continue` with the next
+            one, or `block` until the lost one is redriven or discarded.
         dlq: Ours. When dead letters are too many.
     """
 
@@ -86,6 +88,7 @@ class QueueConfig(Block):
     rate_per_s: Annotated[float, Field(gt=0, le=100_000)] | None = None
     provider_timeout_ms: PositiveMilliseconds | None = None
     delay_field: Name | None = None
+    on_dead_letter: Literal["continue", "block"] = "continue"
     dlq: DeadLetterLimits = DeadLetterLimits()
 
     @property
@@ -119,6 +122,17 @@ class QueueConfig(Block):
                 "name the top-level payload key that holds the group, for example `order_id`",
             )
         return group_field
+
+    @field_validator("on_dead_letter")
+    @classmethod
+    def _only_groups_are_held(cls, on_dead_letter: str, info: ValidationInfo) -> str:
+        if on_dead_letter == "block" and info.data.get("kind") == "standard":
+            raise conflict(
+                "`on_dead_letter: block` needs `type: fifo`",
+                "add `type: fifo` and `message_group_field`, or remove the key: a standard queue has no"
+                " order to keep",
+            )
+        return on_dead_letter
 
     @field_validator("max_backoff_ms")
     @classmethod

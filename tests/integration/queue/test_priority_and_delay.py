@@ -32,7 +32,7 @@ def pace() -> Pace:
     return Pace(turn_check_ms=200, lane_check_ms=200, longest_check_ms=400)
 
 
-async def has_backlog(bridge: RunningBridge, sender: FakeSdk, queue: str, count: int) -> None:
+async def has_backlog(sender: FakeSdk, queue: str, count: int) -> None:
     """Return as soon as so many deliveries of a queue wait for the only slot."""
 
     async def waiting() -> bool:
@@ -52,7 +52,7 @@ async def test_a_backlog_drains_by_priority_highest_first(bridge: RunningBridge,
     wanted: list[Any] = [0, 1, 2, 3, 4, "none"]
     for p in wanted:
         await sender.enqueue("job", {"g": f"group {p}", "p": p}, queue)
-    await has_backlog(bridge, sender, queue, len(wanted))
+    await has_backlog(sender, queue, len(wanted))
     primer.open()
     await bridge.eventually_handled(heard.payloads, len(wanted))
     assert heard.of("p")[:4] == [4, 3, 2, 1]

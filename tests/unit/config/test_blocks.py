@@ -30,6 +30,7 @@ def test_defaults_of_a_queue_are_those_of_iii_and_ours() -> None:
         "rate_per_s": None,
         "provider_timeout_ms": None,
         "delay_field": None,
+        "on_dead_letter": "continue",
         "dlq": {"capacity": None},
     }
 

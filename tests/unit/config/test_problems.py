@@ -309,6 +309,13 @@ CASES = {
         "nothing",
         "`order_id`",
     ),
+    "groups to hold without groups": (
+        queue("{on_dead_letter: block}"),
+        "queue 'pay': `on_dead_letter: block` needs `type: fifo`",
+        f"{PAY}.on_dead_letter",
+        '"block"',
+        "remove the key",
+    ),
     "no concurrency": (
         queue("{concurrency: 0}"),
         "queue 'pay': `concurrency` is out of range",
