@@ -287,8 +287,11 @@ def _append(box: _Box, op: AppendOp, segments: Sequence[str], value: Any) -> Non
             container[key] = value if isinstance(value, str) else [value]
         case list() as items:
             items.append(value)
-        case str() as text if isinstance(value, str):
-            container[key] = text + value
+        case str() if isinstance(value, str):
+            text = container[key]
+            container[key] = None  # text that has no other owner is lengthened in place, not copied each time
+            text += value
+            container[key] = text
         case _:
             raise _RejectedError(op, "type_mismatch", segments, "the target cannot take this value")
 

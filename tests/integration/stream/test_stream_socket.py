@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from bridge.builtins.stream import Stream, StreamSettings
 from bridge.errors import ConfigError
@@ -106,6 +106,31 @@ async def test_a_failing_auth_function_lets_the_client_in_without_context(tmp_pa
             assert (await join(client))["event"]["type"] == "sync"
     [event] = await received(events, 1)
     assert event["context"] is None
+
+
+async def test_a_client_whose_auth_function_hangs_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.builtins.stream.stream_socket._HANDSHAKE_TIMEOUT_S", 0.1)
+    release = asyncio.Event()
+    async with running_bridge(tmp_path, auth_function="hang") as bridge:
+        bridge.offer("hang", lambda _: release.wait())
+        with pytest.raises(InvalidMessage):
+            await connect(bridge.stream_url)
+        release.set()
+        async with connect(bridge.stream_url) as client:
+            assert (await join(client))["event"]["type"] == "sync"
+
+
+async def test_a_message_over_a_mebibyte_ends_its_own_connection_only(bridge: Bridge) -> None:
+    async with connect(bridge.stream_url) as large, connect(bridge.stream_url) as other:
+        await join(other)
+        await large.send(json.dumps({"type": "join", "data": {**JOIN, "id": "x" * 2**20}}))
+        with pytest.raises(ConnectionClosed):
+            await large.recv()
+        assert large.close_code == 1009
+        await bridge.write(1)
+        assert (await next_frame(other))["event"] == {"type": "create", "data": 1}
 
 
 async def test_an_occupied_port_is_a_configuration_error(bridge: Bridge) -> None:

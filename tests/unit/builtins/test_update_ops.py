@@ -186,6 +186,14 @@ def test_only_text_lengthens_text(wrap: Any, path: Any, value: Any) -> None:
     assert (result.new_value, codes(result)) == (encode(wrap("hi")), ["0:append.type_mismatch"])
 
 
+@pytest.mark.timeout(20)  # copying the text for each append would take minutes
+@pytest.mark.parametrize(("wrap", "path"), [(lambda v: v, ""), (lambda v: {"g": {"f": v}}, ["g", "f"])])
+def test_many_appends_to_a_long_text_do_not_copy_it_each_time(wrap: Any, path: Any) -> None:
+    ops = decode_ops(encode([A(path, "y")] * 200_000))
+    result = apply_update(encode(wrap("x" * 10_000_000)), ops)
+    assert result == UpdateResult(encode(wrap("x" * 10_000_000 + "y" * 200_000)))
+
+
 @pytest.mark.parametrize("value", [1, True, {}, {"a": 1}])
 def test_append_to_such_a_root_is_a_mismatch(value: Any) -> None:
     result = update(value, A("x"))
