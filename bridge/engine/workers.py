@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from bridge.engine.access import OPEN, Access
 from bridge.engine.backlog import Backlog
 from bridge.engine.calls import DEFAULT_NAMESPACE, Invocation
 from bridge.errors import CapacityError
 from bridge.protocol.outbound import OutboundMessage
 
-__all__ = ["REGISTER_WORKER", "Worker", "WorkerInfo"]
+__all__ = ["REGISTER_WORKER", "Worker", "WorkerInfo", "WorkerMetrics"]
 
 REGISTER_WORKER = "engine::workers::register"
 """The function with which a worker says who it is."""
@@ -41,6 +43,27 @@ class WorkerInfo:
     features: Iterable[str] = ()
 
 
+class WorkerMetrics(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a worker's process fares, as its SDK reports it about once a minute (spec 05 §2.1).
+
+    Attributes:
+        timestamp_ms: Unix time of the report.
+        memory_rss: Bytes, as are the others of memory.
+    """
+
+    timestamp_ms: int
+    runtime: str
+    memory_heap_used: int | None = None
+    memory_heap_total: int | None = None
+    memory_rss: int | None = None
+    memory_external: int | None = None
+    cpu_user_micros: int | None = None
+    cpu_system_micros: int | None = None
+    cpu_percent: float | None = None
+    event_loop_lag_ms: float | None = None
+    uptime_seconds: int | None = None
+
+
 @dataclass(slots=True, eq=False)
 class Worker:
     """One connection of an SDK client.
@@ -55,6 +78,7 @@ class Worker:
         access: What it may do on its listener.
         own_ids: For each function that is kept under another id than the worker knows: the worker's.
         executing: The calls it has been given and not answered, by invocation id.
+        latest_metrics: The newest report of its process, if its SDK makes any and telemetry is kept.
         backlog: What it asked of the bridge itself and has not got yet.
         namespace: Where its registrations go.
         settle_namespace: Decides the namespace, once: registrations that waited for it take effect.
@@ -72,6 +96,7 @@ class Worker:
     info: WorkerInfo = field(default_factory=WorkerInfo)
     own_ids: dict[str, str] = field(default_factory=dict)
     executing: dict[str, Invocation] = field(default_factory=dict)
+    latest_metrics: WorkerMetrics | None = None
     backlog: Backlog = field(default_factory=Backlog)
     namespace: str = DEFAULT_NAMESPACE
     settle_namespace: Callable[[str | None], None] = _nothing

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -9,11 +10,14 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from bridge.builtins.observability import Observability, ObservabilitySettings
 from bridge.engine.calls import Call, Job
+from bridge.engine.workers import WorkerMetrics
 from bridge.errors import FunctionFailedError
 from bridge.protocol import payload
 from tests.conformance.sdk_worker import SDKS, Receipts, Sdk, SdkWorker, offered, running_worker
 from tests.integration.worker_socket.live import live_bridge
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -242,6 +246,33 @@ async def test_telemetry_arrives(client):
             await asyncio.sleep(0.02)
 
     assert client.bridge.telemetry[0][:4] in (b"OTLP", b"MTRC", b"LOGS")
+
+
+async def test_a_node_worker_reports_how_its_process_fares(client):
+    skip_unless(not client.sdk.is_python, "Python's SDK reports nothing of the kind")
+    observability = Observability(
+        client.bridge.engine,
+        ObservabilitySettings(version="1.2.3", print_logs=False),
+        post=no_webhooks,
+        clock_s=time.monotonic,
+        now_ns=time.time_ns,
+    )
+
+    def reported() -> WorkerMetrics | None:
+        for frame in client.bridge.telemetry:
+            observability.take_frame(frame)
+        return client.worker.latest_metrics
+
+    metrics = await eventually(reported)
+    assert metrics.runtime == "node"
+    assert (metrics.memory_rss or 0) > MB
+    assert (metrics.memory_heap_used or 0) > MB
+    assert metrics.cpu_percent is not None
+    assert metrics.uptime_seconds is not None
+
+
+async def no_webhooks(*_: object) -> None:
+    pass
 
 
 async def test_an_unregistered_function_is_gone(client):

@@ -5,6 +5,8 @@ Rows of functions and workers carry the fields of every SDK generation side by s
 
 import msgspec
 
+from bridge.engine.workers import WorkerMetrics
+
 __all__ = [
     "BindingDetail",
     "BindingRow",
@@ -137,7 +139,7 @@ class WorkerRow(msgspec.Struct, frozen=True):
     internal: bool
     functions: list[str]
     pid: int | None
-    latest_metrics: None = None
+    latest_metrics: WorkerMetrics | None = None
 
 
 class WorkerDetail(msgspec.Struct, frozen=True):

@@ -148,6 +148,7 @@ class WorkerQueries:
             internal=False,
             functions=[each.id for each in offered],
             pid=info.pid,
+            latest_metrics=worker.latest_metrics,
         )
 
     def _own_row(self, name: str) -> WorkerRow:

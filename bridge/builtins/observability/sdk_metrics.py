@@ -13,6 +13,9 @@ from bridge.builtins.observability.store import BoundedStore
 
 __all__ = ["ExportMetrics", "HistogramPoint", "MetricRecord", "NumberPoint", "SdkMetrics"]
 
+OnReport = Callable[[list["MetricRecord"]], None]
+"""Told of the metrics in one report of an SDK."""
+
 ExportMetrics = Callable[[otlp.ResourceMetrics, int], None]
 """Sends metrics of one sender to a collector; the number says how many they are."""
 
@@ -67,6 +70,7 @@ class SdkMetrics:
         rollups: Sums them up for longer than they are kept.
         now_ns: Unix time.
         export: Sends metrics to a collector; `None` when there is none.
+        on_report: Told of every report that is kept.
     """
 
     def __init__(
@@ -75,11 +79,13 @@ class SdkMetrics:
         rollups: Rollups,
         now_ns: Callable[[], int],
         export: ExportMetrics | None,
+        on_report: OnReport,
     ) -> None:
         self._settings = settings
         self._rollups = rollups
         self._now_ns = now_ns
         self._export = export
+        self._on_report = on_report
         self._store: BoundedStore[MetricRecord] = BoundedStore(
             max_count=settings.max_metrics, retention_s=settings.metrics_retention_s, now_ns=now_ns
         )
@@ -112,6 +118,7 @@ class SdkMetrics:
         for sender in request.resource_metrics:
             records = list(self._records(sender))
             if self._settings.metrics.memory:
+                self._on_report(records)
                 for record in records:
                     self._store.add(record, size_bytes // len(records))
                     self._roll_up(record)

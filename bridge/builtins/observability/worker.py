@@ -25,6 +25,7 @@ from bridge.builtins.observability.settings import Destination, ObservabilitySet
 from bridge.builtins.observability.spans import Spans
 from bridge.builtins.observability.trace_trigger import TraceTrigger
 from bridge.builtins.observability.traces import TraceQueries
+from bridge.builtins.observability.worker_gauges import WorkerGauges
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine
 from bridge.protocol import payload
@@ -82,6 +83,7 @@ class Observability:
             self._rollups,
             now_ns,
             exporter.add_metrics if exporter and settings.metrics.otlp else None,
+            WorkerGauges(engine.workers).take,
         )
         self._statistics = EngineStatistics(engine, clock_s)
         self._alerts = Alerts(settings.alerts, self._read_metric, engine, post=post, now_ns=now_ns)

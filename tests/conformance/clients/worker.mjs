@@ -9,6 +9,7 @@ const [, minor] = version.split('.').map(Number)
 const worker = registerWorker(url, {
   workerName: name,
   invocationTimeoutMs: 20_000,
+  otel: { metricsExportIntervalMs: 500 },
   reconnectionConfig: { initialDelayMs: 20, maxDelayMs: 100 },
 })
 

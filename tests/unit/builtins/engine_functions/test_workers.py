@@ -2,6 +2,8 @@
 
 import pytest
 
+from bridge.engine.workers import WorkerMetrics
+
 LIST, INFO = "engine::workers::list", "engine::workers::info"
 
 
@@ -36,6 +38,20 @@ async def test_a_connected_worker_is_shown_with_every_key(caller):
             "latest_metrics": None,
         }
     ]
+
+
+async def test_the_newest_report_of_a_worker_is_shown_in_lists_and_in_full(caller):
+    caller.worker.latest_metrics = WorkerMetrics(1_780_000_000_500, "python", memory_rss=7, cpu_percent=1.5)
+
+    (row,) = await listed(caller, search="caller")
+    detail = (await caller.call(INFO, {"name": "caller"}))["result"]["worker"]
+    assert row["latest_metrics"] == {
+        "timestamp_ms": 1_780_000_000_500,
+        "runtime": "python",
+        "memory_rss": 7,
+        "cpu_percent": 1.5,
+    }
+    assert detail["latest_metrics"] == row["latest_metrics"]
 
 
 async def test_the_bridges_own_workers_are_shown_as_in_process(caller):
