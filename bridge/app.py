@@ -239,7 +239,7 @@ class Bridge:
 
     def _open_cron(self, engine: Engine, temporal: TemporalService, closing: AsyncExitStack) -> CronTriggers:
         schedules = TemporalSchedules(temporal.connection, temporal.tenancy)
-        cron = CronTriggers(engine, schedules, cron_settings(self._config.temporal), time.time_ns)
+        cron = CronTriggers(engine, schedules, cron_settings(self._config), time.time_ns)
         if self._config.cron is not None:
             cron.register(engine)
 

@@ -14,6 +14,7 @@ from bridge.certificates import CertificateFiles, Certificates
 from bridge.config import (
     AdminBlock,
     BridgeConfig,
+    CronBlock,
     ExecBlock,
     ExposeRule,
     HttpBlock,
@@ -92,9 +93,14 @@ def exec_settings(block: ExecBlock) -> ExecSettings:
     return ExecSettings(block.commands, block.watch)
 
 
-def cron_settings(block: TemporalBlock) -> CronSettings:
-    """Translate how soon a lost bridge is noticed."""
-    return CronSettings(heartbeat_timeout_ms=block.heartbeat_timeout_ms)
+def cron_settings(config: BridgeConfig) -> CronSettings:
+    """Translate `iii-cron`, and how soon a lost bridge is noticed."""
+    cron = config.cron or CronBlock()
+    return CronSettings(
+        orphan_timeout_ms=cron.orphan_timeout_ms,
+        sweep_interval_ms=min(cron.orphan_timeout_ms, CronSettings().sweep_interval_ms),
+        heartbeat_timeout_ms=config.temporal.heartbeat_timeout_ms,
+    )
 
 
 def entrance(

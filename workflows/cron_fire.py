@@ -6,13 +6,15 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from workflows.contract import Activity, CronFire, CronResult, CronTick, WorkflowType
+from workflows.contract import Activity, CronFire, CronResult, CronTick, Tenancy, WorkflowType
+from workflows.names import cron_task_queue
 
 __all__ = ["CronFireWorkflow"]
 
 _SCHEDULED_START = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 _NO_LIMIT = timedelta(days=3650)
 """iii waits for the function without a limit (spec 05 §1.5); the loss of the bridge shows in heartbeats."""
+_OWN_TASK_QUEUE = "cron-task-queue"
 _FIRST_PAUSE = timedelta(milliseconds=500)
 _LONGEST_PAUSE = timedelta(seconds=4)
 
@@ -47,6 +49,7 @@ async def _fire(tick: CronTick) -> str:
             Activity.FIRE_CRON,
             tick,
             result_type=str,
+            task_queue=_task_queue(),
             start_to_close_timeout=_NO_LIMIT,
             heartbeat_timeout=timedelta(milliseconds=tick.fire.heartbeat_timeout_ms),
             retry_policy=RetryPolicy(maximum_attempts=1),
@@ -58,6 +61,11 @@ async def _fire(tick: CronTick) -> str:
             raise ApplicationError(cause.message, *cause.details, type=cause.type) from error
         raise
     return result
+
+
+def _task_queue() -> str:
+    ours = workflow.info().task_queue
+    return cron_task_queue(Tenancy(ours)) if workflow.patched(_OWN_TASK_QUEUE) else ours
 
 
 def _unix_ms(moment: datetime) -> int:

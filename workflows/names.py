@@ -7,6 +7,7 @@ from workflows.contract import Tenancy
 
 __all__ = [
     "chain_id",
+    "cron_task_queue",
     "dead_letter_id",
     "dead_letter_prefix",
     "lane_id",
@@ -24,6 +25,11 @@ _DIGEST_LENGTH = 32
 def task_queue(tenancy: Tenancy) -> str:
     """Return the task queue of workflows and of our own activities."""
     return tenancy.prefix
+
+
+def cron_task_queue(tenancy: Tenancy) -> str:
+    """Return the task queue of cron fires: long ones would hold up our own activities on theirs."""
+    return f"{tenancy.prefix}.cron"
 
 
 def queue_task_queue(tenancy: Tenancy, queue: str) -> str:

@@ -14,11 +14,13 @@ from workflows.contract import Tenancy
 from workflows.cron_fire import CronFireWorkflow
 from workflows.dead_letter import DeadLetterBox
 from workflows.fifo_lane import FifoLane
-from workflows.names import task_queue
+from workflows.names import cron_task_queue, task_queue
 
 __all__ = ["WORKFLOWS", "run_workers", "sandbox"]
 
 WORKFLOWS = [Chain, FifoLane, DeadLetterBox, CronFireWorkflow]
+_CRON_FIRES = 1000
+"""How many run on this bridge at once; each waits for its function, and costs nothing else."""
 _STICKY_TIMEOUT = timedelta(seconds=5)
 """How long a workflow waits for the bridge that has it in memory before another one replays it."""
 
@@ -51,14 +53,19 @@ async def run_workers(
 
     Cancellation: running deliveries are cut off and tried again later.
     """
-    worker = _workflow_worker(client, tenancy, operations, drain_timeout)
+    workers = (
+        _workflow_worker(client, tenancy, operations, drain_timeout),
+        _cron_worker(client, tenancy, operations, drain_timeout),
+    )
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(worker.run(), name=f"temporal worker {worker.task_queue}")
+        for worker in workers:
+            tasks.create_task(worker.run(), name=f"temporal worker {worker.task_queue}")
         tasks.create_task(
             queues.run(client, tenancy, stop=stop, drain_timeout=drain_timeout), name="queue workers"
         )
         await stop.wait()
-        tasks.create_task(worker.shutdown(), name=f"stop temporal worker {worker.task_queue}")
+        for worker in workers:
+            tasks.create_task(worker.shutdown(), name=f"stop temporal worker {worker.task_queue}")
 
 
 def _workflow_worker(
@@ -76,8 +83,21 @@ def _workflow_worker(
             operations.dead_letter_is_open,
             operations.move_to_chain,
             operations.redrive,
-            operations.fire_cron,
+            operations.fire_cron,  # for fires that 0.1.0 began
         ],
+        graceful_shutdown_timeout=drain_timeout,
+        max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+    )
+
+
+def _cron_worker(
+    client: Client, tenancy: Tenancy, operations: Operations, drain_timeout: timedelta
+) -> Worker:
+    return Worker(
+        client,
+        task_queue=cron_task_queue(tenancy),
+        activities=[operations.fire_cron],
+        max_concurrent_activities=_CRON_FIRES,
         graceful_shutdown_timeout=drain_timeout,
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
     )

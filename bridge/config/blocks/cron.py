@@ -2,16 +2,22 @@
 
 from collections.abc import Iterator
 
-from bridge.config.block import Block
+from bridge.config.block import Block, PositiveMilliseconds
 from bridge.config.blocks.adapters import CronAdapter, CronLockAdapter
 
 __all__ = ["CronBlock"]
 
 
 class CronBlock(Block):
-    """Schedules. Temporal keeps and fires them, so the adapter has no work left."""
+    """Schedules. Temporal keeps and fires them, so the adapter has no work left.
+
+    Attributes:
+        adapter: Where iii keeps locks.
+        orphan_timeout_ms: Ours. After how long a schedule whose worker does not return is deleted.
+    """
 
     adapter: CronAdapter = CronLockAdapter()
+    orphan_timeout_ms: PositiveMilliseconds = 86_400_000
 
     def notices(self) -> Iterator[str]:
         """Tell an author who expects locks in Redis that there are none."""

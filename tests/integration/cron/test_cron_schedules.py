@@ -49,6 +49,7 @@ from bridge.temporal.search_attributes import ensure_search_attributes
 from bridge.temporal.workers import sandbox
 from workflows.contract import CronFire, CronTick, Message, SearchAttribute, Tenancy, Ticket
 from workflows.cron_fire import CronFireWorkflow
+from workflows.names import cron_task_queue
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -132,13 +133,7 @@ class Bridge:
     @asynccontextmanager
     async def polling(self) -> AsyncIterator[None]:
         """Run fires while the body runs."""
-        async with TemporalWorker(
-            self.client,
-            task_queue=self.tenancy.prefix,
-            workflows=[CronFireWorkflow],
-            workflow_runner=sandbox(),
-            activities=[Operations(NoSender(), self._fire).fire_cron],
-        ):
+        async with polling(self.client, self.tenancy.prefix, Operations(NoSender(), self._fire).fire_cron):
             yield
 
     async def _fire(self, tick: CronTick) -> str:
@@ -150,6 +145,22 @@ class Bridge:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+@asynccontextmanager
+async def polling(client: Client, prefix: str, fire: Callable[..., Any]) -> AsyncIterator[None]:
+    """Poll as a bridge does; its own activities are on one task queue and cron fires on another."""
+    async with (
+        TemporalWorker(
+            client,
+            task_queue=prefix,
+            workflows=[CronFireWorkflow],
+            workflow_runner=sandbox(),
+            activities=[fire],
+        ),
+        TemporalWorker(client, task_queue=cron_task_queue(Tenancy(prefix)), activities=[fire]),
+    ):
+        yield
 
 
 async def eventually(look: Callable[[], Awaitable[T]], is_right: Callable[[T], bool]) -> T:
@@ -281,13 +292,7 @@ async def test_a_fire_whose_bridge_is_lost_is_not_repeated(bridge: Bridge, clien
         return await asyncio.Future()
 
     fire = CronFire("key", FUNCTION, YEARLY["expression"], heartbeat_timeout_ms=200)
-    async with TemporalWorker(
-        client,
-        task_queue=bridge.tenancy.prefix,
-        workflows=[CronFireWorkflow],
-        workflow_runner=sandbox(),
-        activities=[never_heard_of_again],
-    ):
+    async with polling(client, bridge.tenancy.prefix, never_heard_of_again):
         with pytest.raises(WorkflowFailureError):
             await client.execute_workflow(
                 CronFireWorkflow.run, fire, id=str(uuid4()), task_queue=bridge.tenancy.prefix
