@@ -111,8 +111,17 @@ class Channel:
         fits = self._waiting_bytes + size_bytes <= self._max_bytes
         return fits and len(self._items) < self._max_messages
 
+    @property
+    def _is_ready(self) -> bool:
+        return bool(self._items) or self._ended
+
+    async def _wait(self) -> None:
+        await self._readable.wait()
+        if not self._is_ready:
+            self._readable.clear()
+
     async def _get(self) -> Item | None:
-        while not self._items and not self._ended:
+        while not self._is_ready:
             self._readable.clear()
             await self._readable.wait()
         if not self._items:
@@ -180,6 +189,22 @@ class ChannelReader:
         Cancellation: safe; nothing is taken.
         """
         return await self._channel._get()  # noqa: SLF001 - an end is a view of its channel
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `get` would return at once."""
+        return self._channel._is_ready  # noqa: SLF001 - an end is a view of its channel
+
+    async def wait(self) -> None:
+        """Wait until `get` would return at once, or for `wake`.
+
+        Cancellation: safe; nothing is taken.
+        """
+        await self._channel._wait()  # noqa: SLF001 - an end is a view of its channel
+
+    def wake(self) -> None:
+        """End a `wait`, the one that runs or the next: something else has happened."""
+        self._channel._readable.set()  # noqa: SLF001 - an end is a view of its channel
 
     def close(self) -> None:
         """Leave: what waits is dropped and the writer learns it with its next message."""

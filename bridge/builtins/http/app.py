@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from bridge.builtins.http.body import Receive, RequestBody
+from bridge.builtins.http.client import Client, ClientGoneError
 from bridge.builtins.http.cors import Cors
 from bridge.builtins.http.documentation import Documentation
 from bridge.builtins.http.exchange import Exchange, Services
@@ -54,7 +55,8 @@ class HttpApp:
         self._slots.resize(settings.concurrency_request_limit)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Serve one request; an error of ours costs this request alone."""
+        """Serve one request while its client stays; an error of ours costs this request alone."""
+        client: Client = scope["state"]["client"]
         head = RequestHead.of(scope)
         origin = head.headers.get("origin")
         if head.method == "OPTIONS":
@@ -65,8 +67,11 @@ class HttpApp:
             await responder.respond(_unauthorized())
             return
         try:
-            await self._serve(head, receive, responder)
-        except Exception:  # one request fails; every other goes on
+            with client.staying():
+                await self._serve(head, receive, responder)
+        except* ClientGoneError as gone:
+            log.debug("request abandoned", method=head.method, path=head.raw_path, reason=str(gone))
+        except* Exception:  # one request fails; every other goes on
             log.exception("request failed inside the bridge", method=head.method, path=head.raw_path)
             if not responder.has_started:
                 await responder.respond(
@@ -126,5 +131,7 @@ def _refusal(head: RequestHead, match: Match | None) -> Response:
 
 
 def _declared_bytes(head: RequestHead) -> int | None:
-    declared = head.headers.get("content-length", "")
-    return int(declared) if declared.isdigit() else None
+    """Return how long the body is, which the server has checked; a request that does not say has none."""
+    if "transfer-encoding" in head.headers:
+        return None
+    return int(head.headers.get("content-length", "0"))

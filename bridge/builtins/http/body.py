@@ -3,15 +3,12 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
-from bridge.errors import BridgeError, CapacityError
+from bridge.builtins.http.client import ClientGoneError
+from bridge.errors import CapacityError
 
-__all__ = ["ClientGoneError", "Receive", "RequestBody"]
+__all__ = ["Receive", "RequestBody"]
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-
-
-class ClientGoneError(BridgeError):
-    """The client closed the connection before it had its response."""
 
 
 class RequestBody:
@@ -20,14 +17,14 @@ class RequestBody:
     Args:
         receive: The ASGI channel; it stops reading from the client while nobody asks for more.
         limit_bytes: How much `read` takes into memory.
-        declared_bytes: What `content-length` says.
+        declared_bytes: How long it says it is; `None` when it ends where it ends.
     """
 
     def __init__(self, receive: Receive, *, limit_bytes: int, declared_bytes: int | None) -> None:
         self._receive = receive
         self._limit_bytes = limit_bytes
         self._declared_bytes = declared_bytes
-        self.is_complete = False
+        self.is_complete = declared_bytes == 0
 
     async def read(self) -> bytes:
         """Read the whole body into memory.
@@ -60,16 +57,6 @@ class RequestBody:
             self.is_complete = not message.get("more_body", False)
             if chunk := message.get("body", b""):
                 yield chunk
-
-    async def wait_until_gone(self) -> None:
-        """Wait for the client to leave; what it still sends is dropped.
-
-        Raises:
-            ClientGoneError: It left.
-        """
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        raise ClientGoneError("The client left before its response was complete")
 
     def _too_large(self) -> CapacityError:
         return CapacityError(

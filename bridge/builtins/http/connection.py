@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import cast
 
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from bridge.builtins.http.client import Client
 from bridge.builtins.http.response import error_response
 from bridge.builtins.http.write_watch import WriteWatch
 
@@ -38,6 +40,15 @@ class ConnectionLimits:
     linger_s: float = 30
 
 
+@dataclass(frozen=True, slots=True)
+class _ResponseTransport:
+    """What uvicorn sends a response to. Closing it is left to the connection, which knows the request."""
+
+    write: Callable[[bytes], None]
+    is_closing: Callable[[], bool]
+    close: Callable[[], None]
+
+
 class Connection(HttpToolsProtocol):
     """Speaks HTTP/1.1 with one client.
 
@@ -51,20 +62,24 @@ class Connection(HttpToolsProtocol):
     def __init__(
         self, config: Config, state: ServerState, limits: ConnectionLimits, on_lost: Callable[[], None]
     ) -> None:
-        super().__init__(config=config, server_state=state, app_state={})
+        self._client = Client()
+        super().__init__(config=config, server_state=state, app_state={"client": self._client})
         self._limits = limits
         self._on_lost = on_lost
         self._reads_head = True
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
+        self._is_half_closed = False
         self._is_refused = False
         self._write_watch: WriteWatch | None = None
+        self._response_transport: _ResponseTransport | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, unless there are too many."""
         super().connection_made(transport)
         self._write_watch = WriteWatch(self.loop, transport, self._limits.write_timeout_s)
+        self._response_transport = _ResponseTransport(transport.write, transport.is_closing, self._hang_up)
         if len(self.connections) > self._limits.max_connections:
             self._refuse(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -81,6 +96,7 @@ class Connection(HttpToolsProtocol):
         if self._write_watch is not None:
             self._write_watch.stop()
         super().connection_lost(exc)
+        self._client.leave()
         self._on_lost()
 
     def pause_writing(self) -> None:
@@ -128,12 +144,19 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._stop_head_timer()
         super().on_headers_complete()
+        self.cycle.transport = cast(asyncio.Transport, self._response_transport)
 
     def on_message_complete(self) -> None:
         """Expect the head of the next request."""
         self._reads_head = True
         self._stop_lingering()
         super().on_message_complete()
+        if self._is_half_closed:
+            self.transport.close()
+        elif not self.pipeline:
+            # Only a transport that is read tells that its client left. With requests in line it is not read:
+            # they would pile up.
+            self.flow.resume_reading()
 
     def on_response_complete(self) -> None:
         """Drop what is left of the request, for a while."""
@@ -165,19 +188,33 @@ class Connection(HttpToolsProtocol):
         """Answer and hang up; in the middle of a response, only hang up."""
         self._stop_head_timer()
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete or not cycle.response_started:
+        if self._is_half_closed:
+            self.transport.close()
+        elif cycle is None or cycle.response_complete or not cycle.response_started:
             body = error_response(status, code, message).body
             head = (
                 f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
                 f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
             )
             self.transport.write(head.encode() + body)
-            if self.transport.can_write_eof():  # TLS knows no half-closed connections
-                self.transport.write_eof()
             self._is_refused = True
-            self._linger()
+            self._half_close()
         else:
             self.transport.close()
+
+    def _hang_up(self) -> None:
+        """Close the connection after its last response, but not while the client still sends its request."""
+        if self._reads_head:
+            self.transport.close()
+        else:
+            self._half_close()
+
+    def _half_close(self) -> None:
+        if not self._is_half_closed and not self.transport.is_closing():
+            self._is_half_closed = True
+            if self.transport.can_write_eof():  # TLS knows no half-closed connections
+                self.transport.write_eof()
+            self._linger()
 
     def _watch_the_end(self) -> None:
         """Bound how long a transport that is being closed waits for the client to read."""
@@ -185,7 +222,13 @@ class Connection(HttpToolsProtocol):
             self._write_watch.start()
 
     def _linger(self) -> None:
-        self._linger_timer = self.loop.call_later(self._limits.linger_s, self.transport.abort)
+        if self._linger_timer is None:
+            self._linger_timer = self.loop.call_later(self._limits.linger_s, self._stop_waiting)
+
+    def _stop_waiting(self) -> None:
+        self._linger_timer = None
+        self.transport.close()
+        self._watch_the_end()
 
     def _stop_lingering(self) -> None:
         if self._linger_timer is not None:

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import structlog
 
 from bridge.builtins.http import request, response
-from bridge.builtins.http.body import ClientGoneError, RequestBody
+from bridge.builtins.http.body import RequestBody
+from bridge.builtins.http.client import ClientGoneError
 from bridge.builtins.http.middleware import verdict
 from bridge.builtins.http.ports import Channel, Channels
 from bridge.builtins.http.request import RequestHead
@@ -101,7 +103,8 @@ class Exchange:
         self._download = self._create_channel()
         self._to_handler = _free(self._upload.take_writer())
         self._from_handler = _free(self._download.take_reader())
-        self._background: list[asyncio.Task[None]] = []
+        self._outcome: Outcome | None = None
+        self._feeding: asyncio.Task[None] | None = None
 
     async def run(self, slots: Slots) -> None:
         """Serve the request; it holds a slot until the head of its response is known.
@@ -114,10 +117,8 @@ class Exchange:
                     answer = await self._answer_in_time(tasks)
                 self._unlist_channels()
                 await self._send(answer)
-                for task in self._background:
-                    task.cancel()
-        except* ClientGoneError as gone:
-            log.debug("request abandoned", function_id=self._route.binding.function_id, reason=str(gone))
+                if self._feeding is not None:
+                    self._feeding.cancel()
         finally:
             self._unlist_channels()
             self._from_handler.close()
@@ -145,28 +146,29 @@ class Exchange:
             return answer
         if answer := await self._ask_middleware(self._route.middleware_function_ids):
             return answer
-        return await self._ask_handler(tasks, body)
+        return await self._ask_handler(body)
 
     async def _take_body(self, tasks: asyncio.TaskGroup) -> msgspec.Raw:
         """Read a JSON body whole; let any other flow to the handler while it runs (spec 04 §2.1)."""
-        if not self._head.is_json:
-            self._background.append(tasks.create_task(self._feed_handler(), name="http request body"))
-            return payload.NULL
-        raw = await self._body.read()
-        self._to_handler.load(request.frames(raw))
-        self._to_handler.close()
-        self._background.append(tasks.create_task(self._body.wait_until_gone(), name="http client watch"))
-        return request.json_body(raw)
+        if self._head.is_json:
+            raw = await self._body.read()
+            self._to_handler.load(request.frames(raw))
+            self._to_handler.close()
+            return request.json_body(raw)
+        if self._body.is_complete:
+            self._to_handler.close()
+        else:
+            self._feeding = tasks.create_task(self._feed_handler(), name="http request body")
+        return payload.NULL
 
     async def _feed_handler(self) -> None:
+        """Pass the body on; once the handler does not read it, what still comes is dropped."""
         is_read = True
-        try:
+        with suppress(ClientGoneError):  # the handler sees the end, and the exchange itself is stopped
             async for chunk in self._body.chunks():
                 for frame in request.frames(chunk):
                     is_read = is_read and await self._to_handler.put(frame)
-        finally:
-            self._to_handler.close()
-        await self._body.wait_until_gone()
+        self._to_handler.close()
 
     async def _ask_middleware(self, function_ids: Iterable[str]) -> Response | None:
         for function_id in function_ids:
@@ -195,30 +197,23 @@ class Exchange:
             )
         return None
 
-    async def _ask_handler(self, tasks: asyncio.TaskGroup, body: msgspec.Raw) -> Response | _Streamed:
+    async def _ask_handler(self, body: msgspec.Raw) -> Response | _Streamed:
         """Call the handler and wait for the first decisive event of spec 04 §3.1; the channel goes first."""
-        outcome: asyncio.Future[Outcome] | None = self._start_handler(body)
+        self._start_handler(body)
         head = StreamedHead()
-        item = tasks.create_task(self._from_handler.get(), name="http response channel")
-        try:
-            while True:
-                waiting: list[asyncio.Future[Any]] = [item] if outcome is None else [item, outcome]
-                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                if item.done():
-                    received = item.result()
-                    if not isinstance(received, str):
-                        return self._streamed(head, received)
-                    head.apply(received)
-                    item = tasks.create_task(self._from_handler.get(), name="http response channel")
-                elif outcome is not None:
-                    if answer := self._buffered(outcome.result()):
-                        return answer
-                    outcome = None
-        finally:
-            item.cancel()
+        while True:
+            await self._from_handler.wait()
+            if self._from_handler.is_ready:
+                received = await self._from_handler.get()
+                if not isinstance(received, str):
+                    return self._streamed(head, received)
+                head.apply(received)
+            elif self._outcome is not None:
+                if answer := self._buffered(self._outcome):
+                    return answer
+                self._outcome = None
 
-    def _start_handler(self, body: msgspec.Raw) -> asyncio.Future[Outcome]:
-        done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    def _start_handler(self, body: msgspec.Raw) -> None:
         binding = self._route.binding
         data = request.request_object(
             self._head,
@@ -237,9 +232,12 @@ class Exchange:
                 traceparent=self._head.traceparent,
                 baggage=self._head.baggage,
             ),
-            lambda outcome: None if done.done() else done.set_result(outcome),
+            self._handler_ended,
         )
-        return done
+
+    def _handler_ended(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        self._from_handler.wake()
 
     async def _call(self, function_id: str, data: msgspec.Raw) -> Outcome:
         return await self._engine.invoke(

@@ -25,6 +25,16 @@ class ChannelReader(Protocol):
     async def get(self) -> str | bytes | None:
         """Take a message; `None` is the end."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether `get` would return at once."""
+
+    async def wait(self) -> None:
+        """Wait until `get` would return at once, or for `wake`."""
+
+    def wake(self) -> None:
+        """End a `wait`, the one that runs or the next."""
+
     def close(self) -> None:
         """Leave; the writer is cut at its next message."""
 

@@ -14,8 +14,6 @@ from bridge.errors import ConfigError
 __all__ = ["HttpServer"]
 
 BACKLOG = 2048
-NOTICE_S = 0.5
-"""How long a request whose client was cut off may take to notice."""
 
 
 class HttpServer:
@@ -106,18 +104,9 @@ class HttpServer:
             for connection in list(self._state.connections):
                 connection.transport.abort()
             await self._wait_until_all_are_lost()
-        await self._end_requests()
+        if self._state.tasks:
+            await asyncio.wait(set(self._state.tasks))  # each ends with its connection
         self._server = None
-
-    async def _end_requests(self) -> None:
-        """Wait for requests that notice that their client is gone, and cancel those that do not."""
-        running = set(self._state.tasks)
-        if running:
-            _, running = await asyncio.wait(running, timeout=NOTICE_S)
-        for task in running:
-            task.cancel()
-        if running:
-            await asyncio.wait(running)
 
     def _new_connection(self) -> Connection:
         return Connection(self._config, self._state, self._limits, self._connection_lost)

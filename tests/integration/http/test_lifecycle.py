@@ -159,15 +159,18 @@ async def test_closing_lets_a_running_request_end(bridge: Bridge) -> None:
     await bridge.http.close(deadline_s=5)
 
 
-async def test_closing_cuts_a_request_that_does_not_end(bridge: Bridge) -> None:
+@pytest.mark.parametrize("stuck", ["handler", "middleware"])
+async def test_closing_cuts_a_request_that_does_not_end(stuck: str, make_bridge: MakeBridge) -> None:
+    bridge = await make_bridge(middleware=(GlobalMiddleware("middleware"),))
     started, released = asyncio.Event(), asyncio.Event()
 
     async def wait(_: Any) -> None:
         started.set()
         await released.wait()
 
-    bridge.function("f", wait)
-    bridge.route("f", "/x")
+    bridge.function("middleware", {"action": "continue"})
+    bridge.function(stuck, wait)
+    bridge.route("handler", "/x")
     async with asyncio.TaskGroup() as tasks:
         request = tasks.create_task(_failure(bridge.client.get("/x")))
         await started.wait()
@@ -175,70 +178,6 @@ async def test_closing_cuts_a_request_that_does_not_end(bridge: Bridge) -> None:
     released.set()
     assert isinstance(request.result(), httpx.TransportError)
     assert len(bridge.channels) == 0
-
-
-async def test_closing_cancels_a_request_that_does_not_notice(
-    make_bridge: MakeBridge, caplog: pytest.LogCaptureFixture
-) -> None:
-    bridge = await make_bridge(middleware=(GlobalMiddleware("global"),))
-    started, released = asyncio.Event(), asyncio.Event()
-
-    async def wait(_: Any) -> None:
-        started.set()
-        await released.wait()
-
-    bridge.function("global", wait)
-    bridge.route("f", "/x")
-    async with asyncio.TaskGroup() as tasks:
-        request = tasks.create_task(_failure(bridge.client.get("/x")))
-        await started.wait()
-        with caplog.at_level("CRITICAL", logger="uvicorn.error"):
-            await bridge.http.close(deadline_s=0.01)
-    released.set()
-    assert isinstance(request.result(), httpx.TransportError)
-    assert len(bridge.channels) == 0
-
-
-async def test_a_client_that_leaves_frees_its_request(bridge: Bridge) -> None:
-    started, released = asyncio.Event(), asyncio.Event()
-
-    async def wait(_: Any) -> None:
-        started.set()
-        await released.wait()
-
-    bridge.function("f", wait)
-    bridge.route("f", "/x", "POST")
-    for content_type in ("application/json", "text/plain"):
-        started.clear()
-        request = asyncio.ensure_future(
-            bridge.client.post("/x", content=b"{}", headers={"content-type": content_type})
-        )
-        await started.wait()
-        request.cancel()
-        await eventually(lambda: not bridge.http._server._state.tasks)
-        assert len(bridge.channels) == 0
-    released.set()
-
-
-async def test_a_function_goes_on_when_its_client_leaves(bridge: Bridge) -> None:
-    started, released, finished = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    async def work(_: Any) -> Any:
-        started.set()
-        await released.wait()
-        finished.set()
-        return {"body": "nobody reads this"}
-
-    bridge.function("f", work)
-    bridge.route("f", "/x")
-    _, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
-    writer.write(b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n")
-    await started.wait()
-    writer.close()
-    await eventually(lambda: not bridge.http._server._state.tasks)
-    released.set()
-    async with asyncio.timeout(10):
-        await finished.wait()
 
 
 async def _failure(request: Any) -> Exception | None:

@@ -54,6 +54,35 @@ async def test_messages_keep_their_order_and_kind_and_then_the_stream_ends(table
     assert [await reader.get() for _ in range(5)] == ["text", b"binary", "more", None, None]
 
 
+async def test_waiting_for_a_message_takes_none(table: ChannelTable) -> None:
+    writer, reader = ends_of(table.create())
+    waiting = asyncio.ensure_future(reader.wait())
+    await settle()
+    assert not waiting.done()
+    await writer.put("message")
+    await waiting
+    assert reader.is_ready
+    assert await reader.get() == "message"
+    assert not reader.is_ready
+    writer.close()
+    await reader.wait()
+    assert reader.is_ready
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+async def test_a_reader_that_waits_can_be_woken(is_early: bool, table: ChannelTable) -> None:
+    _, reader = ends_of(table.create())
+    if is_early:
+        reader.wake()
+    waiting = asyncio.ensure_future(reader.wait())
+    await settle()
+    if not is_early:
+        assert not waiting.done()
+        reader.wake()
+    await waiting
+    assert not reader.is_ready
+
+
 def test_each_end_can_be_taken_once(table: ChannelTable) -> None:
     channel = table.create()
     ends_of(channel)
