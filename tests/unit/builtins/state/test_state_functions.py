@@ -189,7 +189,7 @@ async def test_an_update_may_go_beyond_the_limit() -> None:
 async def test_the_limit_counts_compact_json_and_not_what_was_sent() -> None:
     harness = harness_with(StateSettings(max_value_bytes=10))
     request = b'{"scope":"s","key":"k","value":%b}'
-    await harness.call_raw("state::set", request % b'[ 1,\n 2, "\\u0041" ]')
+    await harness.call_raw("state::set", request % b'[ 1,\n 2, "\\u0041B" ]')  # 10 bytes as [1,2,"AB"]
     with pytest.raises(FunctionFailedError, match="has 11 bytes"):
         await harness.call_raw("state::set", request % b'[ 1,\n 2, 3, "\\u0041" ]')
 

@@ -10,7 +10,7 @@ from bridge.engine.calls import Call
 from bridge.errors import FunctionFailedError, TriggerRejectedError
 from bridge.protocol import payload
 from bridge.protocol.payload import ABSENT
-from bridge.storage import LocalBroker, MemoryStore
+from bridge.storage import LocalBroker, MemoryStore, Subscriber
 from tests.unit.builtins.state.engine_harness import NO_RESULT, EngineHarness
 
 ORDER = {"scope": "orders", "key": "o-17"}
@@ -99,6 +99,15 @@ async def test_nothing_fires_when_triggers_are_disabled() -> None:
     await write(harness)
     assert events == []
     assert await harness.call("state::get", ORDER) == 1
+
+
+async def test_other_bridges_hear_nothing_from_one_whose_triggers_are_disabled() -> None:
+    harness, broker = EngineHarness(), LocalBroker()
+    State(MemoryStore(), broker, StateSettings(triggers_enabled=False)).register(harness.engine)
+    heard: list[bytes] = []
+    broker.subscribe("events", Subscriber(heard.append))
+    await write(harness)
+    assert heard == []
 
 
 @pytest.mark.parametrize(
