@@ -22,7 +22,7 @@ from bridge.builtins.http import Http
 from bridge.builtins.http_functions import HttpFunctions, HttpFunctionsSettings
 from bridge.builtins.observability import Observability
 from bridge.builtins.pubsub import PubSub
-from bridge.builtins.queue import QueueFunctions
+from bridge.builtins.queue import BulkFunctions, QueueFunctions
 from bridge.builtins.state import State
 from bridge.builtins.stream import Stream
 from bridge.certificates import Certificates
@@ -71,6 +71,7 @@ from bridge.telemetry_settings import observability_settings
 from bridge.temporal.schedules import TemporalSchedules
 from bridge.temporal.service import TemporalService
 from bridge.temporal.statistics import QueueStatistics
+from bridge.temporal.web_ui import workflow_page
 
 __all__ = ["Addresses", "Bridge"]
 
@@ -172,11 +173,7 @@ class Bridge:
         functions.register(engine)
         await functions.start()
         closing.push_async_callback(functions.close)
-        QueueFunctions(
-            temporal.dead_letters,
-            {name: queue.concurrency for name, queue in config.queues.items()},
-            _internal_queues,
-        ).register(engine)
+        self._open_queues(engine, temporal)
         self._open_configuration(engine, closing)
         observability = await self._open_observability(engine, closing)
         await self._open_channels(engine, channels, closing)
@@ -204,6 +201,23 @@ class Bridge:
             temporal=config.temporal.address,
             ui=config.temporal.ui_url,
         )
+
+    def _open_queues(self, engine: Engine, temporal: TemporalService) -> None:
+        block = self._config.temporal
+
+        def link(workflow_id: str, run_id: str) -> str | None:
+            if block.ui_url is None:
+                return None
+            return workflow_page(block.ui_url, block.namespace, workflow_id, run_id)
+
+        QueueFunctions(
+            temporal.dead_letters,
+            {name: queue.concurrency for name, queue in self._config.queues.items()},
+            _internal_queues,
+            link=link,
+            now_ms=_unix_ms,
+        ).register(engine)
+        BulkFunctions(temporal.bulk, temporal.dead_letters, _internal_queues, _unix_ms).register(engine)
 
     async def _open_admin(self, engine: Engine, temporal: TemporalService, closing: AsyncExitStack) -> str:
         """Tell how the bridge is, from its first moment to its last."""

@@ -206,6 +206,7 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
             timeout_ms=block.enqueue_timeout_ms, steps_per_handler=block.max_steps_per_handler
         ),
         drain_timeout_ms=block.drain_timeout_ms,
+        heartbeat_timeout_ms=block.heartbeat_timeout_ms,
     )
 
 

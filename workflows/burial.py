@@ -4,18 +4,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import (
-    RawValue,
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
-)
+from temporalio.common import RawValue
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from workflows.attributes import message_attributes
 from workflows.calls import now_ms
-from workflows.contract import DeadLetter, Message, SearchAttribute, Tenancy, WorkflowType
+from workflows.contract import DeadLetter, Message, Tenancy, WorkflowType
 from workflows.delivery import DeliveryLostError
-from workflows.names import dead_letter_id, search_text, task_queue
+from workflows.names import dead_letter_id, task_queue
 
 __all__ = ["bury"]
 
@@ -87,19 +83,6 @@ async def _start_dead_letter(letter: DeadLetter, payload: RawValue) -> None:
             "failed_at_ms": letter.failed_at_ms,
             "size_bytes": len(payload.payload.data),
         },
-        search_attributes=_search_attributes(message) if tenancy.has_search_attributes else None,
+        search_attributes=message_attributes(tenancy, message),
         static_summary=f"{message.function_id}: {letter.error}"[:_SUMMARY_LENGTH],
     )
-
-
-def _search_attributes(message: Message) -> TypedSearchAttributes:
-    values = {
-        SearchAttribute.QUEUE: message.queue,
-        SearchAttribute.FUNCTION: message.function_id,
-        SearchAttribute.CHAIN: message.chain_id,
-    }
-    pairs: Sequence[SearchAttributePair[str]] = [
-        SearchAttributePair(SearchAttributeKey.for_keyword(key), search_text(value))
-        for key, value in values.items()
-    ]
-    return TypedSearchAttributes(pairs)

@@ -64,10 +64,10 @@ async def call(
     )
 
 
-async def signal(workflow_id: str, name: Signal, argument: object) -> bool:
+async def signal(workflow_id: str, name: Signal, *arguments: object) -> bool:
     """Signal a workflow; answers whether it was there."""
     try:
-        await workflow.get_external_workflow_handle(workflow_id).signal(name, argument)
+        await workflow.get_external_workflow_handle(workflow_id).signal(name, args=arguments)
     except ApplicationError:
         return False
     return True

@@ -10,6 +10,8 @@ __all__ = [
     "DELIVERY_POSTPONED",
     "Activity",
     "Attempt",
+    "BulkReport",
+    "BulkStart",
     "ChainStart",
     "ChildEnqueued",
     "CronFire",
@@ -19,6 +21,7 @@ __all__ = [
     "Delivery",
     "FailureDetails",
     "LaneStart",
+    "LetterFilter",
     "LostDelivery",
     "Message",
     "Pace",
@@ -48,6 +51,7 @@ class WorkflowType(StrEnum):
     FIFO_LANE = "iii.fifo_lane"
     DEAD_LETTER = "iii.dead_letter"
     CRON_FIRE = "iii.cron_fire"
+    BULK = "iii.bulk"
 
 
 class Activity(StrEnum):
@@ -59,6 +63,7 @@ class Activity(StrEnum):
     REDRIVE = "iii.redrive"
     FIRE_CRON = "iii.fire_cron"
     DEAD_LETTER_IS_OPEN = "iii.dead_letter_is_open"
+    SETTLE_DEAD_LETTERS = "iii.settle_dead_letters"
 
 
 class Signal(StrEnum):
@@ -370,6 +375,65 @@ class DeadLetter:
     stacktrace: str | None = None
     attempts: tuple[Attempt, ...] = ()
     children: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LetterFilter:
+    """Which dead letters are meant: those that fit everything that is said.
+
+    Attributes:
+        queues: Internal queues, at least one.
+        error: A part of the error's text, as lists show it.
+        failed_from_ms: Unix time from which on they died.
+        failed_until_ms: Unix time until which they died.
+    """
+
+    queues: tuple[str, ...]
+    function_id: str | None = None
+    error: str | None = None
+    failed_from_ms: int | None = None
+    failed_until_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class BulkStart:
+    """The argument of a bulk operation on dead letters.
+
+    Attributes:
+        decision: What becomes of each of them.
+        rate_per_s: How many of them per second at most; `None` as fast as it goes.
+        limit: How many of them at most, the oldest; `None` all.
+        began_at_ms: When it began, as Temporal knows it; the workflow adds it. Younger letters stay.
+    """
+
+    tenancy: Tenancy
+    letters: LetterFilter
+    decision: Update
+    rate_per_s: float | None = None
+    limit: int | None = None
+    heartbeat_timeout_ms: int = 10_000
+    began_at_ms: int = 0
+
+
+@dataclass(frozen=True)
+class BulkReport:
+    """How far a bulk operation has come. Once it has ended, `matched` is the sum of the other counts.
+
+    Attributes:
+        matched: Dead letters it is about.
+        done: Those that it has redriven or discarded.
+        skipped: Those that it left alone: somebody else had decided, an older message of their FIFO group
+            failed, or the operation was cancelled.
+        failed: Those that did not take the decision.
+        errors: Why the first of them did not, in words.
+    """
+
+    matched: int = 0
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    errors: tuple[str, ...] = ()
+    is_cancelled: bool = False
 
 
 class CronResult(StrEnum):

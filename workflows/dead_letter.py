@@ -1,13 +1,12 @@
 """A dead letter: one lost message, kept until somebody redrives or discards it (docs/architecture.md)."""
 
-from dataclasses import replace
-
 from temporalio import workflow
 from temporalio.common import RawValue
 
-from workflows.calls import call, signal
-from workflows.contract import Activity, DeadLetter, Parcel, Signal, Update, WorkflowType
+from workflows.calls import signal
+from workflows.contract import DeadLetter, Signal, Update, WorkflowType
 from workflows.names import lane_id
+from workflows.redrive import send_again
 
 __all__ = ["DeadLetterBox"]
 
@@ -48,10 +47,8 @@ class DeadLetterBox:
         if self._is_deciding or self._decision is not None:
             return False
         self._is_deciding = True
-        lost = self._letter.message
-        message = replace(lost, redrives=lost.redrives + 1, children=self._letter.children)
         try:
-            await call(self._letter.tenancy, Activity.REDRIVE, Parcel(message), self._payload)
+            await send_again(self._letter, self._payload)
         finally:
             self._is_deciding = False
         self._decision = "redriven"

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from workflows.contract import Tenancy
 
 __all__ = [
+    "bulk_id",
     "chain_id",
     "cron_task_queue",
     "dead_letter_id",
@@ -55,6 +56,11 @@ def dead_letter_prefix(tenancy: Tenancy, queue: str) -> str:
 def dead_letter_id(tenancy: Tenancy, queue: str, receipt: str) -> str:
     """Return the workflow id of a dead letter."""
     return f"{dead_letter_prefix(tenancy, queue)}{receipt}"
+
+
+def bulk_id(tenancy: Tenancy, operation_id: str) -> str:
+    """Return the workflow id of a bulk operation on dead letters."""
+    return f"{tenancy.prefix}.bulk/{operation_id}"
 
 
 def search_text(text: str) -> str:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -12,6 +11,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from bridge.errors import EngineError
+from bridge.temporal.web_ui import workflow_page
 
 __all__ = ["ORDER", "Accepted", "Event", "Order", "chain_link", "describe_event", "follow", "post_order"]
 
@@ -107,9 +107,7 @@ async def chain_link(ui_url: str, client: Client, workflow_id: str) -> str:
         description = await client.get_workflow_handle(workflow_id).describe()
     except RPCError as exc:
         raise EngineError(f"Temporal does not show workflow {workflow_id}: {exc.message}") from exc
-    # The id is one segment of the path: the UI percent-encodes it just so.
-    workflow = f"{quote(workflow_id, safe='')}/{description.run_id}"
-    return f"{ui_url}/namespaces/{quote(client.namespace, safe='')}/workflows/{workflow}/history"
+    return workflow_page(ui_url, client.namespace, workflow_id, description.run_id)
 
 
 async def _request(http: httpx.AsyncClient, method: str, path: str, **content: Any) -> bytes:

@@ -1,8 +1,7 @@
 """Dead letters, seen from the bridge: listed by visibility, decided by updates (spec 02 §6)."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -12,49 +11,49 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import HistoryEventFilterType, TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, GetWorkflowExecutionHistoryRequest
-from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.client import WorkflowExecution as Execution
 from temporalio.common import RawValue
 from temporalio.service import RPCError, RPCStatusCode
 
-from bridge.errors import EngineError
+from bridge.temporal.answers import answering
 from bridge.temporal.connection import TemporalConnection
-from workflows.contract import Tenancy, Update, WorkflowType
-from workflows.names import dead_letter_id, dead_letter_prefix, queue_task_queue
+from bridge.temporal.letter_search import FoundLetter, is_exact, open_letters, search
+from workflows.contract import DeadLetter, LetterFilter, Tenancy, Update
+from workflows.names import dead_letter_id, queue_task_queue
 
 __all__ = ["DeadLetterEntry", "DeadLetters"]
 
 _CONCURRENT_CALLS = 20
-_SECONDS = 1000
-_UPDATE_TIMEOUT = timedelta(seconds=30)
+_READ_S = 20.0
+_DECISION_S = 8.0
+_DECISION_TIMEOUT = timedelta(seconds=_DECISION_S - 0.5)
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterEntry:
-    """One dead letter, as lists show it.
+    """One dead letter.
 
     Attributes:
-        receipt: The receipt of the message; also the id by which it is redriven or discarded.
-        payload: The message, as raw JSON.
-        failed_at_s: Unix time.
-        retries: Attempts made.
+        letter: The message and how it died.
+        payload: The message's payload, as raw JSON.
+        listed_error: The error, as short as lists show it.
+        workflow_id: Of the dead letter itself.
     """
 
-    receipt: str
+    letter: DeadLetter
     payload: msgspec.Raw
-    error: str
-    failed_at_s: int
-    retries: int
-    size_bytes: int
-    function_id: str
-    chain_id: str
+    listed_error: str
     workflow_id: str
+    run_id: str
 
 
 class DeadLetters:
     """The dead letters of queues. Methods take the internal queues that a name stands for.
+
+    Every method raises `BridgeError` when Temporal does not answer in time.
 
     Args:
         connection: The way to Temporal.
@@ -65,53 +64,42 @@ class DeadLetters:
         self._connection = connection
         self._tenancy = tenancy
 
-    async def count(self, queues: Sequence[str]) -> int:
-        """Count the dead letters of queues."""
-        with _temporal_errors():
-            return (await self._connection.client.count_workflows(self._query(queues))).count
+    async def count(self, letters: LetterFilter) -> int:
+        """Count the dead letters that fit."""
+        client, tenancy = self._connection.client, self._tenancy()
+        query = open_letters(tenancy, letters)
+        if is_exact(tenancy, letters):
+            async with answering():
+                return (await client.count_workflows(query)).count
+        return len([None async for _ in search(client, query, letters)])
 
     async def depth(self, queues: Sequence[str]) -> int:
         """Count the deliveries of queues that wait for a free slot."""
-        with _temporal_errors():
+        async with answering():
             return sum(await self._at_once(self._depth(queue) for queue in queues))
 
-    async def _depth(self, queue: str) -> int:
+    async def page(self, letters: LetterFilter, *, offset: int, limit: int) -> list[DeadLetterEntry]:
+        """List the dead letters that fit, newest first."""
+        if not limit:
+            return []
         client = self._connection.client
-        request = DescribeTaskQueueRequest(
-            namespace=client.namespace,
-            task_queue=TaskQueue(name=queue_task_queue(self._tenancy(), queue)),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
-            report_stats=True,
-        )
-        description = await client.workflow_service.describe_task_queue(request)
-        return description.stats.approximate_backlog_count
-
-    async def page(self, queues: Sequence[str], *, offset: int, limit: int) -> list[DeadLetterEntry]:
-        """List dead letters, newest first."""
-        client = self._connection.client
-        with _temporal_errors():
-            found = [each async for each in client.list_workflows(self._query(queues), limit=offset + limit)]
-            entries = await self._at_once(self._entry(client, each) for each in found[offset:])
+        found: list[FoundLetter] = []
+        async for each in search(client, open_letters(self._tenancy(), letters), letters):
+            found.append(each)
+            if len(found) == offset + limit:
+                break
+        async with answering(_READ_S):
+            entries = await self._at_once(
+                self._entry(client, each.execution, each.memo["error"]) for each in found[offset:]
+            )
         return [entry for entry in entries if entry is not None]
 
-    async def redrive(self, queues: Sequence[str]) -> int:
-        """Send every dead letter of queues on its way again; answers how many.
-
-        Oldest first: strictly so within a FIFO group, whose messages must not overtake each other.
-        """
-
-        async def redrive(workflow_ids: list[str]) -> int:
-            return sum([await self._decide(each, Update.REDRIVE) for each in workflow_ids])
-
-        with _temporal_errors():
-            found = [each async for each in self._connection.client.list_workflows(self._query(queues))]
-            lines: dict[str, list[str]] = {}
-            for execution in reversed(found):
-                memo = await execution.memo()
-                group = memo.get("group")
-                line = execution.id if group is None else f"group {memo['queue']} {group}"
-                lines.setdefault(line, []).append(execution.id)
-            return sum(await self._at_once(redrive(workflow_ids) for workflow_ids in lines.values()))
+    async def find(self, queues: Sequence[str], receipt: str) -> list[DeadLetterEntry]:
+        """Look up the dead letters of one message."""
+        client = self._connection.client
+        async with answering():
+            entries = await self._at_once(self._find(client, self._id(each, receipt)) for each in queues)
+        return [entry for entry in entries if entry is not None]
 
     async def redrive_message(self, queues: Sequence[str], receipt: str) -> int:
         """Send a message's dead letters on their way again; answers how many were there."""
@@ -122,7 +110,7 @@ class DeadLetters:
         return await self._decide_message(queues, receipt, Update.DISCARD)
 
     async def _decide_message(self, queues: Sequence[str], receipt: str, update: Update) -> int:
-        with _temporal_errors():
+        async with answering(_DECISION_S):
             return sum(await self._at_once(self._decide(self._id(each, receipt), update) for each in queues))
 
     async def _at_once(self, work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
@@ -135,10 +123,23 @@ class DeadLetters:
 
         return await asyncio.gather(*(one(each) for each in work))
 
+    async def _depth(self, queue: str) -> int:
+        client = self._connection.client
+        request = DescribeTaskQueueRequest(
+            namespace=client.namespace,
+            task_queue=TaskQueue(name=queue_task_queue(self._tenancy(), queue)),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+            report_stats=True,
+        )
+        description = await client.workflow_service.describe_task_queue(request)
+        return description.stats.approximate_backlog_count
+
     async def _decide(self, workflow_id: str, update: Update) -> bool:
         handle = self._connection.client.get_workflow_handle(workflow_id)
         try:
-            decided: bool = await handle.execute_update(update, result_type=bool, rpc_timeout=_UPDATE_TIMEOUT)
+            decided: bool = await handle.execute_update(
+                update, result_type=bool, rpc_timeout=_DECISION_TIMEOUT
+            )
         except RPCError as exc:
             if exc.status is RPCStatusCode.NOT_FOUND:
                 return False
@@ -147,51 +148,37 @@ class DeadLetters:
             return False
         return decided
 
-    async def _entry(self, client: Client, execution: Execution) -> DeadLetterEntry | None:
-        memo: dict[str, Any] = dict(await execution.memo())
+    async def _find(self, client: Client, workflow_id: str) -> DeadLetterEntry | None:
         try:
-            data = await _first_payload(client, execution)
+            execution = await client.get_workflow_handle(workflow_id).describe()
+        except RPCError as exc:
+            if exc.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+        found = FoundLetter(execution, await execution.memo())
+        return await self._entry(client, execution, found.memo["error"]) if found.is_open else None
+
+    async def _entry(self, client: Client, execution: Execution, error: str) -> DeadLetterEntry | None:
+        try:
+            letter, data = await _arguments(client, execution)
         except RPCError as exc:
             if exc.status is RPCStatusCode.NOT_FOUND:  # deleted since the search
                 return None
             raise
         return DeadLetterEntry(
-            receipt=memo["receipt"],
+            letter=letter,
             payload=data,
-            error=memo["error"],
-            failed_at_s=memo["failed_at_ms"] // _SECONDS,
-            retries=memo["attempts"],
-            size_bytes=memo["size_bytes"],
-            function_id=memo["function_id"],
-            chain_id=memo["chain_id"],
+            listed_error=error,
             workflow_id=execution.id,
+            run_id=execution.run_id,
         )
 
     def _id(self, queue: str, receipt: str) -> str:
         return dead_letter_id(self._tenancy(), queue, receipt)
 
-    def _query(self, queues: Sequence[str]) -> str:
-        prefixes = (dead_letter_prefix(self._tenancy(), queue).replace("'", "''") for queue in queues)
-        in_queues = " OR ".join(f"WorkflowId STARTS_WITH '{prefix}'" for prefix in prefixes)
-        return (
-            f"WorkflowType = '{WorkflowType.DEAD_LETTER}' AND ExecutionStatus = 'Running' AND ({in_queues})"
-        )
 
-
-@contextmanager
-def _temporal_errors() -> Iterator[None]:
-    try:
-        yield
-    except RPCError as exc:
-        raise EngineError(f"Temporal did not answer ({exc.status.name}): {exc.message}") from exc
-    except WorkflowUpdateRPCTimeoutOrCancelledError as exc:
-        raise EngineError(
-            "The dead letter did not answer in time; it may be decided later. Does a bridge run?"
-        ) from exc
-
-
-async def _first_payload(client: Client, execution: Execution) -> msgspec.Raw:
-    """Read a dead letter's payload from the first event of its history: no worker is asked."""
+async def _arguments(client: Client, execution: Execution) -> tuple[DeadLetter, msgspec.Raw]:
+    """Read a dead letter and its payload from the first event of its history: no worker is asked."""
     response = await client.workflow_service.get_workflow_execution_history(
         GetWorkflowExecutionHistoryRequest(
             namespace=client.namespace,
@@ -201,5 +188,5 @@ async def _first_payload(client: Client, execution: Execution) -> msgspec.Raw:
         )
     )
     started = response.history.events[0].workflow_execution_started_event_attributes
-    (value,) = await client.data_converter.decode([started.input.payloads[1]], [RawValue])
-    return msgspec.Raw(value.payload.data)
+    letter, value = await client.data_converter.decode(started.input.payloads, [DeadLetter, RawValue])
+    return letter, msgspec.Raw(value.payload.data)

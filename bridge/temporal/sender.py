@@ -10,8 +10,6 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowQueryRejectedErro
 from temporalio.common import (
     QueryRejectCondition,
     RawValue,
-    SearchAttributeKey,
-    SearchAttributePair,
     TypedSearchAttributes,
     WorkflowIDReusePolicy,
 )
@@ -19,6 +17,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.temporal.connection import TemporalConnection
+from workflows.attributes import keywords, message_attributes
 from workflows.contract import (
     ChainStart,
     ChildEnqueued,
@@ -32,7 +31,7 @@ from workflows.contract import (
     Ticket,
     WorkflowType,
 )
-from workflows.names import chain_id, dead_letter_id, lane_id, search_text, task_queue
+from workflows.names import chain_id, dead_letter_id, lane_id, task_queue
 
 __all__ = ["TemporalSender"]
 
@@ -71,7 +70,7 @@ class TemporalSender:
                 id=chain_id(tenancy, message.receipt),
                 task_queue=task_queue(tenancy),
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                search_attributes=_chain_attributes(tenancy, message),
+                search_attributes=message_attributes(tenancy, message),
                 static_summary=f"queue {message.queue}"[:_SUMMARY_LENGTH],
                 rpc_timeout=self._rpc_timeout,
                 request_eager_start=True,
@@ -168,7 +167,7 @@ class TemporalSender:
             task_queue=task_queue(start.tenancy),
             start_signal=Signal.ENQUEUE,
             start_signal_args=[parcel, _raw(payload)],
-            search_attributes=_chain_attributes(start.tenancy, message),
+            search_attributes=message_attributes(start.tenancy, message),
             static_summary=f"queue {message.queue}"[:_SUMMARY_LENGTH],
             rpc_timeout=self._rpc_timeout,
         )
@@ -192,28 +191,7 @@ def _raw(data: bytes) -> RawValue:
     return RawValue(Payload(metadata={"encoding": b"json/plain"}, data=data))
 
 
-def _chain_attributes(tenancy: Tenancy, message: Message) -> TypedSearchAttributes:
-    if not tenancy.has_search_attributes:
-        return TypedSearchAttributes.empty
-    return _keywords(
-        {
-            SearchAttribute.QUEUE: message.queue,
-            SearchAttribute.FUNCTION: message.function_id,
-            SearchAttribute.CHAIN: message.chain_id,
-        }
-    )
-
-
 def _lane_attributes(tenancy: Tenancy, queue: str, group: str) -> TypedSearchAttributes:
     if not tenancy.has_search_attributes:
         return TypedSearchAttributes.empty
-    return _keywords({SearchAttribute.QUEUE: queue, SearchAttribute.GROUP: group})
-
-
-def _keywords(values: dict[SearchAttribute, str]) -> TypedSearchAttributes:
-    return TypedSearchAttributes(
-        [
-            SearchAttributePair(SearchAttributeKey.for_keyword(key), search_text(value))
-            for key, value in values.items()
-        ]
-    )
+    return keywords({SearchAttribute.QUEUE: queue, SearchAttribute.GROUP: group})

@@ -9,9 +9,11 @@ from datetime import timedelta
 import structlog
 from temporalio.client import Client
 
+from activities.bulk import BulkActivities
 from activities.operations import CronFirer, Operations
 from bridge.engine.engine import Engine
 from bridge.engine.observation import ObservedEnqueuer
+from bridge.temporal.bulk import BulkOperations
 from bridge.temporal.connection import TemporalAddress, TemporalConnection
 from bridge.temporal.dead_letters import DeadLetters
 from bridge.temporal.delivery import EngineDeliverer
@@ -19,6 +21,7 @@ from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue, TemporalEnqueu
 from bridge.temporal.queue_workers import QueueWorker, QueueWorkers
 from bridge.temporal.search_attributes import ensure_search_attributes
 from bridge.temporal.sender import TemporalSender
+from bridge.temporal.settler import BulkSettler
 from bridge.temporal.waiting import WaitingMessages
 from bridge.temporal.workers import run_workers
 from workflows.contract import Pace, Tenancy
@@ -45,6 +48,7 @@ class TemporalSettings:
     Attributes:
         prefix: Begins every name in Temporal.
         drain_timeout_ms: How long a stopping bridge lets running deliveries finish.
+        heartbeat_timeout_ms: After how long a silent bridge counts as lost.
         pace: How patient our workflows are.
     """
 
@@ -52,6 +56,7 @@ class TemporalSettings:
     enqueue: EnqueueSettings
     prefix: str = "iii"
     drain_timeout_ms: int = 10_000
+    heartbeat_timeout_ms: int = 10_000
     pace: Pace = field(default_factory=Pace)
 
 
@@ -68,6 +73,7 @@ class TemporalService:
         queue_workers: Which queues this bridge takes deliveries from.
         enqueuer: Where messages go.
         dead_letters: Where lost messages are.
+        bulk: Where operations on many of them are.
         ready: Set once this bridge polls for work.
     """
 
@@ -94,6 +100,12 @@ class TemporalService:
             now_ms=lambda: time.time_ns() // 1_000_000,
         )
         self.dead_letters = DeadLetters(self.connection, self.tenancy)
+        self.bulk = BulkOperations(
+            self.connection,
+            self.tenancy,
+            heartbeat_timeout_ms=settings.heartbeat_timeout_ms,
+            new_id=engine.new_id,
+        )
         self._waiting = WaitingMessages(self.connection, self.tenancy)
         engine.enqueuer = ObservedEnqueuer(self.enqueuer, engine.observers, engine.new_id)
         engine.on_function_offered.append(self._waiting.function_offered)
@@ -154,6 +166,7 @@ class TemporalService:
                     self._tenancy,
                     self.queue_workers,
                     operations=Operations(self._sender, fire_cron),
+                    bulk=BulkActivities(BulkSettler(self.connection)),
                     stop=self._stopping,
                     drain_timeout=timedelta(milliseconds=self._settings.drain_timeout_ms),
                 )

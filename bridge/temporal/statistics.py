@@ -13,7 +13,7 @@ from bridge.engine.observation import QueueState
 from bridge.errors import EngineError
 from bridge.temporal.connection import TemporalConnection
 from bridge.temporal.dead_letters import DeadLetters
-from workflows.contract import SearchAttribute, Tenancy, WorkflowType
+from workflows.contract import LetterFilter, SearchAttribute, Tenancy, WorkflowType
 from workflows.names import queue_task_queue
 
 __all__ = ["QueueStatistics"]
@@ -75,7 +75,7 @@ class QueueStatistics:
             depth=depth,
             oldest_s=oldest_s,
             waiting=await self._waiting(client, queue),
-            dead_letters=await self._dead_letters.count([queue]),
+            dead_letters=await self._dead_letters.count(LetterFilter((queue,))),
         )
 
     async def _backlog(self, client: Client, queue: str) -> tuple[int, float]:

@@ -7,8 +7,10 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.bulk import BulkActivities
 from activities.operations import Operations
 from bridge.temporal.queue_workers import HEARTBEAT_THROTTLE, QueueWorkers
+from workflows.bulk import Bulk
 from workflows.chain import Chain
 from workflows.contract import Tenancy
 from workflows.cron_fire import CronFireWorkflow
@@ -18,7 +20,7 @@ from workflows.names import cron_task_queue, task_queue
 
 __all__ = ["WORKFLOWS", "run_workers", "sandbox"]
 
-WORKFLOWS = [Chain, FifoLane, DeadLetterBox, CronFireWorkflow]
+WORKFLOWS = [Chain, FifoLane, DeadLetterBox, CronFireWorkflow, Bulk]
 _CRON_FIRES = 1000
 """How many run on this bridge at once; each waits for its function, and costs nothing else."""
 _STICKY_TIMEOUT = timedelta(seconds=5)
@@ -38,6 +40,7 @@ async def run_workers(
     queues: QueueWorkers,
     *,
     operations: Operations,
+    bulk: BulkActivities,
     stop: asyncio.Event,
     drain_timeout: timedelta,
 ) -> None:
@@ -48,13 +51,14 @@ async def run_workers(
         tenancy: The names to poll under.
         queues: The queues of deliveries.
         operations: Runs the activities of our own workflows.
+        bulk: Runs that of bulk operations.
         stop: Set to stop.
         drain_timeout: How long running deliveries may take to finish; then they are cut off.
 
     Cancellation: running deliveries are cut off and tried again later.
     """
     workers = (
-        _workflow_worker(client, tenancy, operations, drain_timeout),
+        _workflow_worker(client, tenancy, operations, bulk, drain_timeout),
         _cron_worker(client, tenancy, operations, drain_timeout),
     )
     async with asyncio.TaskGroup() as tasks:
@@ -69,7 +73,11 @@ async def run_workers(
 
 
 def _workflow_worker(
-    client: Client, tenancy: Tenancy, operations: Operations, drain_timeout: timedelta
+    client: Client,
+    tenancy: Tenancy,
+    operations: Operations,
+    bulk: BulkActivities,
+    drain_timeout: timedelta,
 ) -> Worker:
     return Worker(
         client,
@@ -84,6 +92,7 @@ def _workflow_worker(
             operations.move_to_chain,
             operations.redrive,
             operations.fire_cron,  # for fires that 0.1.0 began
+            bulk.settle_dead_letters,
         ],
         graceful_shutdown_timeout=drain_timeout,
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,

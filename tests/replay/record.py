@@ -31,6 +31,7 @@ from tests.support.running_bridge import (
 from tests.support.temporal_server import temporal_server
 from tests.support.waiting import eventually
 from workflows.contract import Pace
+from workflows.names import bulk_id
 
 HISTORIES = Path(__file__).parent / "histories"
 QUEUES = {
@@ -130,6 +131,42 @@ async def dead_letter_redriven(bridge: RunningBridge, worker: FakeSdk) -> Workfl
     await bridge.dead_letters("once")
     await worker.trigger("iii::queue::redrive", {"queue": "once"})
     return bridge.dead_letter("once", receipt)
+
+
+async def dead_letter_redriven_into_an_open_chain(
+    bridge: RunningBridge, worker: FakeSdk
+) -> WorkflowHandle[Any, Any]:
+    gate = Gate()
+
+    async def parent(call: Delivered) -> None:
+        await call.enqueue("a::once", {"group": "g"}, "fifo")
+        await call.enqueue("a::slow", {}, "plain")
+
+    await worker.offer(a__parent=parent, a__once=Failing(3), a__slow=gate)
+    await worker.enqueue("a::parent", {}, "plain")
+    (letter,) = await bridge.dead_letters("fifo")
+    await worker.trigger("iii::queue::redrive", {"queue": "fifo"})
+    gate.open()
+    return bridge.dead_letter("fifo", letter["id"])
+
+
+async def bulk_redrive(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    await worker.offer(a__once=Failing(1))
+    await worker.enqueue("a::once", {}, "once")
+    await bridge.dead_letters("once")
+    begun = await worker.trigger("iii::queue::redrive", {"queue": "once", "wait": False})
+    return bridge.client.get_workflow_handle(bulk_id(bridge.tenancy, begun["operation_id"]))
+
+
+async def bulk_that_is_cancelled(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    await worker.offer(a__once=Failing(2))
+    for n in range(2):
+        await worker.enqueue("a::once", {"n": n}, "once")
+    await bridge.dead_letters("once", 2)
+    begun = await worker.trigger("iii::queue::discard", {"queue": "once", "wait": False, "rate_per_s": 0.001})
+    await bridge.dead_letters("once", 1)
+    await worker.trigger("iii::queue::cancel_operation", {"operation_id": begun["operation_id"]})
+    return bridge.client.get_workflow_handle(bulk_id(bridge.tenancy, begun["operation_id"]))
 
 
 async def dead_letter_discarded(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
@@ -238,10 +275,13 @@ SHAPES: list[Shape] = [
     lane_with_a_turn,
     lane_whose_message_began_a_chain,
     dead_letter_redriven,
+    dead_letter_redriven_into_an_open_chain,
     dead_letter_discarded,
     lane_that_is_held,
     dead_letter_that_held_a_group,
     chain_that_holds_its_group,
+    bulk_redrive,
+    bulk_that_is_cancelled,
     cron_fire,
     chain_that_is_cancelled,
     chain_of_a_redriven_message,

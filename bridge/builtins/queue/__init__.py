@@ -1,5 +1,7 @@
 """`iii-queue`: what operators do with named queues and their dead letters (spec 02 §6)."""
 
-from bridge.builtins.queue.functions import DeadLetterStore, Letter, QueueFunctions, Resolver
+from bridge.builtins.queue.bulk import BulkFunctions
+from bridge.builtins.queue.functions import QueueFunctions
+from bridge.builtins.queue.ports import DeadLetterStore, Letter, Resolver
 
-__all__ = ["DeadLetterStore", "Letter", "QueueFunctions", "Resolver"]
+__all__ = ["BulkFunctions", "DeadLetterStore", "Letter", "QueueFunctions", "Resolver"]

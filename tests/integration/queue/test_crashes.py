@@ -141,10 +141,7 @@ async def test_while_temporal_is_away_enqueue_says_so_and_the_rest_works(
     assert f"Temporal at {address} did not answer within 1500 ms" in refused.value.message
     assert "without a restart" in refused.value.message
     assert await worker.trigger("works") is None
-    with pytest.raises(CallFailed) as unknown:
-        await worker.trigger("iii::queue::redrive", {"queue": "jobs"})
-    assert unknown.value.code == "redrive_failed"
-    assert "jobs" in unknown.value.message
+    await queue_functions_say_so(worker)
 
     await exits.enter_async_context(temporal_server(port, database))
 
@@ -177,6 +174,34 @@ async def test_a_bridge_starts_without_temporal_and_finds_it_later(
     await asyncio.wait_for(asyncio.shield(process.bridge.ready), 20)
     await worker.enqueue("job", {"n": 1}, "jobs")
     await bridge_handles(heard)
+
+
+async def queue_functions_say_so(worker: FakeSdk) -> None:
+    """Ask everything about dead letters at once; each answers with its code long before SDKs give up."""
+    codes = {
+        "iii::queue::redrive": "redrive_failed",
+        "iii::queue::discard": "discard_failed",
+        "iii::queue::redrive_message": "redrive_message_failed",
+        "iii::queue::discard_message": "discard_message_failed",
+        "iii::queue::operation": "operation_failed",
+        "iii::queue::cancel_operation": "cancel_operation_failed",
+        "engine::queue::topic_stats": "topic_stats_failed",
+        "engine::queue::dlq_topics": "dlq_topics_failed",
+        "engine::queue::dlq_messages": "dlq_messages_failed",
+    }
+    more = {
+        "iii::queue::redrive": {},
+        "iii::queue::discard": {},
+        "iii::queue::operation": {"operation_id": "o"},
+        "iii::queue::cancel_operation": {"operation_id": "o"},
+    }
+    asked = [worker.trigger(each, {"queue": "jobs"} | more.get(each, {"message_id": "m"})) for each in codes]
+    failures = await asyncio.gather(*asked, return_exceptions=True)
+    for code, failure in zip(codes.values(), failures, strict=True):
+        assert isinstance(failure, CallFailed)
+        assert failure.code == code
+        assert "Temporal did not answer" in failure.message
+    assert "'jobs': no dead letter was touched" in str(failures[0])
 
 
 async def bridge_handles(heard: Recording) -> None:

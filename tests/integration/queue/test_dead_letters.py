@@ -2,14 +2,17 @@
 
 import time
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowExecutionStatus
 
 from tests.support.fake_sdk import CallFailed, Delivered
 from tests.support.handlers import Failing, Gate, Recording
 from tests.support.running_bridge import RunningBridge, deliveries, ended, events
 from tests.support.waiting import eventually
+from workflows.contract import Update
 
 pytestmark = pytest.mark.integration
 
@@ -134,6 +137,55 @@ async def test_a_message_can_die_and_be_redriven_again(bridge: RunningBridge) ->
     assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.COMPLETED
 
 
+async def test_a_redrive_asks_nothing_that_could_be_done_twice(bridge: RunningBridge) -> None:
+    worker = await bridge.connect()
+    failing = Failing(times=2)
+    await worker.offer(fails=failing)
+    receipt = await worker.enqueue("fails", {}, "orders")
+    await bridge.dead_letters("orders")
+    await ended(bridge.chain(receipt))
+    letter = bridge.dead_letter("orders", receipt)
+    assert await letter.execute_update(Update.REDRIVE, id="once", result_type=bool) is True
+    await bridge.eventually_handled(failing.calls, 3)
+    await ended(bridge.chain(receipt))
+
+    assert await letter.execute_update(Update.REDRIVE, id="once", result_type=bool) is True
+    # An activity whose success is not heard of is tried again, also after the redriven run has ended.
+    kinds = [event.event_type for event in await events(letter)]
+    assert EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED not in kinds
+    assert kinds.count(EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED) == 1
+    assert failing.attempts == [1, 2, 1]
+
+
+async def test_everything_about_a_dead_letter_is_told_when_asked_for(bridge: RunningBridge) -> None:
+    worker = await bridge.connect()
+    await worker.offer(fails=Failing(text="x" * 600))
+    receipt = await worker.enqueue("fails", {"g": "a"}, "lines", metadata={"who": "ada"})
+    (plain,) = await bridge.dead_letters("lines")
+
+    asked = {"topic": "lines", "message_id": receipt, "details": True}
+    (letter,) = await worker.trigger("engine::queue::dlq_messages", asked)
+    assert list(letter)[: len(plain)] == list(plain)
+    assert len(plain["error"]) == 500
+    assert letter["error"] == "x" * 600
+    assert {key: letter[key] for key in ("code", "function_id", "namespace", "queue", "group")} == {
+        "code": "invocation_failed",
+        "function_id": "fails",
+        "namespace": "default",
+        "queue": "lines",
+        "group": "a",
+    }
+    assert letter["stacktrace"] == "Traceback: in the handler"
+    assert (letter["receipt"], letter["chain_id"], letter["redrives"]) == (receipt, receipt, 0)
+    assert [attempt["number"] for attempt in letter["attempts"]] == [1, 2]
+    assert letter["workflow_id"] == bridge.chain(receipt).id
+    assert letter["dead_letter_id"] == bridge.dead_letter("lines", receipt).id
+    page = f"/workflows/{quote(letter['workflow_id'], safe='')}/{letter['run_id']}/history"
+    assert letter["web_url"].endswith(page)
+    unknown = {"topic": "lines", "message_id": "unheard-of"}
+    assert await worker.trigger("engine::queue::dlq_messages", unknown) == []
+
+
 async def test_single_messages_are_redriven_and_discarded_by_receipt(bridge: RunningBridge) -> None:
     worker = await bridge.connect()
     failing = Failing(times=4)
@@ -189,6 +241,19 @@ async def test_an_empty_queue_redrives_nothing(bridge: RunningBridge) -> None:
             "Message ID is required",
         ),
         ("iii::queue::discard_message", {"queue": "a"}, "deserialization_error", "message_id"),
+        (
+            "iii::queue::discard_message",
+            {"queue": "", "message_id": "m"},
+            "queue_not_set",
+            "Queue name is required",
+        ),
+        (
+            "iii::queue::discard_message",
+            {"queue": "a", "message_id": ""},
+            "message_id_not_set",
+            "Message ID is required",
+        ),
+        ("iii::queue::discard", {"queue": ""}, "queue_not_set", "Queue name is required"),
         ("engine::queue::topic_stats", {"topic": ""}, "topic_required", "topic is required"),
         ("engine::queue::dlq_messages", {"topic": ""}, "topic_required", "topic is required"),
         ("engine::queue::dlq_messages", {"topic": "a", "offset": -1}, "deserialization_error", "offset"),
