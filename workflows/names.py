@@ -13,6 +13,7 @@ __all__ = [
     "dead_letter_prefix",
     "lane_id",
     "queue_task_queue",
+    "schedule_id",
     "search_text",
     "shorten",
     "task_queue",
@@ -36,6 +37,11 @@ def cron_task_queue(tenancy: Tenancy) -> str:
 def queue_task_queue(tenancy: Tenancy, queue: str) -> str:
     """Return the task queue on which a named queue's deliveries run."""
     return f"{tenancy.prefix}.q.{queue}"
+
+
+def schedule_id(tenancy: Tenancy, key: str) -> str:
+    """Return the id of a cron trigger's schedule; an empty key gives what all of them begin with."""
+    return f"{tenancy.prefix}.cron/{key}"
 
 
 def chain_id(tenancy: Tenancy, receipt: str) -> str:

@@ -16,6 +16,7 @@ __all__ = ["main"]
 # The way to a command: a module here, with an attribute `command`, and one line below.
 _COMMANDS = {
     "check": "bridge.cli.check",
+    "cron": "bridge.cli.cron",
     "demo": "bridge.cli.demo",
     "dev": "bridge.cli.dev",
     "serve": "bridge.cli.serve",
@@ -28,6 +29,7 @@ Examples:
   iii-temporal dev                                         Temporal and a bridge, for this machine
   iii-temporal serve --temporal-address temporal:7233      a bridge for the Temporal you have
   iii-temporal trigger orders::get id=42                   call one function
+  iii-temporal cron list                                   which schedules are there?
   iii-temporal check                                       is the configuration right?
   iii-temporal check --config /etc/iii/iii-config.yaml
   III_TEMPORAL_ADDRESS=temporal:7233 iii-temporal check

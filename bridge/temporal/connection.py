@@ -12,7 +12,7 @@ from temporalio.client import Client
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, TLSConfig
 
-from bridge.errors import EnqueueError
+from bridge.errors import EngineError, EnqueueError
 
 __all__ = ["TemporalAddress", "TemporalConnection"]
 
@@ -76,23 +76,38 @@ class TemporalConnection:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                client = await Client.connect(
-                    self.address.target,
-                    namespace=self.address.namespace,
-                    api_key=self.address.api_key,
-                    tls=self.address.tls,
-                    runtime=self._runtime,
-                    identity=self._identity,
+                return await self.connect_once()
+            except EngineError as exc:
+                log.warning(
+                    "waiting for temporal", address=self.address.target, reason=str(exc.__cause__)[:200]
                 )
-                await client.service_client.check_health(timeout=timedelta(seconds=5))
-            except (RPCError, RuntimeError) as exc:
-                log.warning("waiting for temporal", address=self.address.target, reason=str(exc)[:200])
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-            else:
-                self._client = client
-                self._connected.set()
-                return client
+
+    async def connect_once(self) -> Client:
+        """Return the client if the server answers now.
+
+        Raises:
+            EngineError: It does not.
+        """
+        try:
+            client = await Client.connect(
+                self.address.target,
+                namespace=self.address.namespace,
+                api_key=self.address.api_key,
+                tls=self.address.tls,
+                runtime=self._runtime,
+                identity=self._identity,
+            )
+            await client.service_client.check_health(timeout=timedelta(seconds=5))
+        except (RPCError, RuntimeError) as exc:
+            raise EngineError(
+                f"Temporal at {self.address.target} cannot be reached: {str(exc)[:200]}. "
+                "Start the server, or correct `iii-temporal.address`."
+            ) from exc
+        self._client = client
+        self._connected.set()
+        return client
 
     async def wait(self) -> Client:
         """Return the client once there is one.

@@ -1,14 +1,9 @@
-"""Schedules in Temporal: what the cron trigger asks for, in names and notes that people can read.
+"""Schedules in Temporal: what the cron trigger asks for, in names and notes that people can read."""
 
-The note of a schedule says who is responsible for its state. Ours are recognised by their wording; every
-other note is a person's, and a pause that carries one is never undone here.
-"""
-
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -29,15 +24,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.errors import EngineError, TriggerRejectedError
 from bridge.temporal.connection import TemporalConnection
+from bridge.temporal.schedule_notes import away_note, away_since_ms, keeper_of, kept_note
 from workflows.contract import CronFire, SearchAttribute, Tenancy, WorkflowType
-from workflows.names import task_queue
+from workflows.names import schedule_id, task_queue
 
-__all__ = ["KnownSchedule", "TemporalSchedules"]
+__all__ = ["KnownSchedule", "TemporalSchedules", "temporal_errors"]
 
 _RPC_TIMEOUT = timedelta(seconds=10)
 _SUMMARY_LENGTH = 200
-_KEPT = "Kept by iii-temporal bridge "
-_AWAY = re.compile(r"Paused by iii-temporal: the trigger's worker is away since (\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +87,7 @@ class TemporalSchedules:
             task_queue=TaskQueue(name=task_queue(self._tenancy())),
             task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
         )
-        with _temporal_errors():
+        with temporal_errors():
             description = await client.workflow_service.describe_task_queue(
                 request, retry=True, timeout=_RPC_TIMEOUT
             )
@@ -106,7 +100,7 @@ class TemporalSchedules:
             EngineError: Temporal did not answer.
         """
         query = f"ScheduleId STARTS_WITH '{self._id('')}'"
-        with _temporal_errors():
+        with temporal_errors():
             found = await self._connection.client.list_schedules(query, rpc_timeout=_RPC_TIMEOUT)
             return [
                 self._known(entry.id, paused=entry.schedule.state.paused, note=entry.schedule.state.note)
@@ -120,7 +114,7 @@ class TemporalSchedules:
         Raises:
             EngineError: Temporal did not answer.
         """
-        with _temporal_errors():
+        with temporal_errors():
             try:
                 description = await self._handle(key).describe(rpc_timeout=_RPC_TIMEOUT)
             except RPCError as exc:
@@ -141,14 +135,14 @@ class TemporalSchedules:
             action=self._action(key, fire),
             spec=spec,
             policy=policy,
-            state=ScheduleState(note=_KEPT + self.identity),
+            state=ScheduleState(note=kept_note(self.identity)),
         )
 
         def update(current: ScheduleUpdateInput) -> ScheduleUpdate:
             state = self._kept(current.description.schedule.state)
             return ScheduleUpdate(replace(schedule, state=state))
 
-        with _temporal_errors():
+        with temporal_errors():
             try:
                 await self._create_or_update(key, schedule, update)
             except RPCError as exc:
@@ -168,10 +162,10 @@ class TemporalSchedules:
             if schedule.state.paused:
                 return None
             return ScheduleUpdate(
-                replace(schedule, state=replace(schedule.state, paused=True, note=_away(since_ms)))
+                replace(schedule, state=replace(schedule.state, paused=True, note=away_note(since_ms)))
             )
 
-        with _temporal_errors():
+        with temporal_errors():
             await self._handle(key).update(update, rpc_timeout=_RPC_TIMEOUT)
 
     async def delete(self, key: str) -> None:
@@ -180,7 +174,7 @@ class TemporalSchedules:
         Raises:
             EngineError: Temporal did not answer.
         """
-        with _temporal_errors():
+        with temporal_errors():
             try:
                 await self._handle(key).delete(rpc_timeout=_RPC_TIMEOUT)
             except RPCError as exc:
@@ -197,9 +191,9 @@ class TemporalSchedules:
 
     def _kept(self, state: ScheduleState) -> ScheduleState:
         """Undo our own pause, and nobody else's."""
-        if state.paused and _away_since_ms(state.note) is None:
+        if state.paused and away_since_ms(state.note) is None:
             return state
-        return replace(state, paused=False, note=_KEPT + self.identity)
+        return replace(state, paused=False, note=kept_note(self.identity))
 
     def _action(self, key: str, fire: CronFire) -> ScheduleActionStartWorkflow:
         tenancy = self._tenancy()
@@ -220,34 +214,20 @@ class TemporalSchedules:
         return self._connection.client.get_schedule_handle(self._id(key))
 
     def _id(self, key: str) -> str:
-        return f"{self._tenancy().prefix}.cron/{key}"
+        return schedule_id(self._tenancy(), key)
 
-    def _known(self, schedule_id: str, *, paused: bool, note: str | None) -> KnownSchedule:
+    def _known(self, found_id: str, *, paused: bool, note: str | None) -> KnownSchedule:
         return KnownSchedule(
-            key=schedule_id.removeprefix(self._id("")),
+            key=found_id.removeprefix(self._id("")),
             is_paused=paused,
-            away_since_ms=_away_since_ms(note) if paused else None,
-            keeper=note.removeprefix(_KEPT) if note and note.startswith(_KEPT) and not paused else None,
+            away_since_ms=away_since_ms(note) if paused else None,
+            keeper=None if paused else keeper_of(note),
         )
 
 
-def _away(since_ms: int) -> str:
-    since = datetime.fromtimestamp(since_ms // 1000, UTC).isoformat()
-    return f"Paused by iii-temporal: the trigger's worker is away since {since}"
-
-
-def _away_since_ms(note: str | None) -> int | None:
-    found = _AWAY.fullmatch(note or "")
-    if found is None:
-        return None
-    try:
-        return int(datetime.fromisoformat(found[1]).timestamp() * 1000)
-    except ValueError:  # a person's imitation of our note
-        return None
-
-
 @contextmanager
-def _temporal_errors() -> Iterator[None]:
+def temporal_errors() -> Iterator[None]:
+    """Have errors of Temporal's interface rise as `EngineError`."""
     try:
         yield
     except RPCError as exc:
