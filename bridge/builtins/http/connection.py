@@ -14,7 +14,10 @@ from bridge.builtins.http.client import Client
 from bridge.builtins.http.response import error_response
 from bridge.builtins.http.write_watch import WriteWatch
 
-__all__ = ["Connection", "ConnectionLimits"]
+__all__ = ["Connection", "ConnectionLimits", "Connections"]
+
+MAX_LINGERING_REFUSALS = 64
+"""How many connections beyond the limit get the time to read why; more are closed at once."""
 
 # Functions may answer with any status up to 999 (spec 04 §3.2); uvicorn knows those up to 599.
 STATUS_LINE.update({status: b"HTTP/1.1 %d \r\n" % status for status in range(600, 1000)})
@@ -40,6 +43,14 @@ class ConnectionLimits:
     linger_s: float = 30
 
 
+class Connections(ServerState):
+    """The open connections of a listener, and those that it refused and that are about to close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: set[Connection] = set()
+
+
 @dataclass(frozen=True, slots=True)
 class _ResponseTransport:
     """What uvicorn sends a response to. Closing it is left to the connection, which knows the request."""
@@ -54,16 +65,21 @@ class Connection(HttpToolsProtocol):
 
     Args:
         config: What uvicorn needs to know.
-        state: The open connections, shared by all.
+        all_connections: What it is one of.
         limits: Bounds of this connection.
         on_lost: Called when it is over.
     """
 
     def __init__(
-        self, config: Config, state: ServerState, limits: ConnectionLimits, on_lost: Callable[[], None]
+        self,
+        config: Config,
+        all_connections: Connections,
+        limits: ConnectionLimits,
+        on_lost: Callable[[], None],
     ) -> None:
         self._client = Client()
-        super().__init__(config=config, server_state=state, app_state={"client": self._client})
+        super().__init__(config=config, server_state=all_connections, app_state={"client": self._client})
+        self._refused = all_connections.refused
         self._limits = limits
         self._on_lost = on_lost
         self._reads_head = True
@@ -81,13 +97,9 @@ class Connection(HttpToolsProtocol):
         self._write_watch = WriteWatch(self.loop, transport, self._limits.write_timeout_s)
         self._response_transport = _ResponseTransport(transport.write, transport.is_closing, self._hang_up)
         if len(self.connections) > self._limits.max_connections:
-            self._refuse(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "TOO_MANY_CONNECTIONS",
-                f"There are {self._limits.max_connections} connections already; try again later",
-            )
-            return
-        self._start_head_timer()
+            self._refuse_connection()
+        else:
+            self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application that the client is gone."""
@@ -95,6 +107,7 @@ class Connection(HttpToolsProtocol):
         self._stop_lingering()
         if self._write_watch is not None:
             self._write_watch.stop()
+        self._refused.discard(self)
         super().connection_lost(exc)
         self._client.leave()
         self._on_lost()
@@ -200,6 +213,17 @@ class Connection(HttpToolsProtocol):
             self._is_refused = True
             self._half_close()
         else:
+            self.transport.close()
+
+    def _refuse_connection(self) -> None:
+        self.connections.discard(self)
+        self._refused.add(self)
+        self._refuse(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "TOO_MANY_CONNECTIONS",
+            f"There are {self._limits.max_connections} connections already; try again later",
+        )
+        if len(self._refused) > MAX_LINGERING_REFUSALS:
             self.transport.close()
 
     def _hang_up(self) -> None:

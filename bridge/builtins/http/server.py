@@ -5,10 +5,9 @@ import errno
 import ssl
 
 from uvicorn import Config
-from uvicorn.server import ServerState
 
 from bridge.builtins.http.app import HttpApp
-from bridge.builtins.http.connection import Connection, ConnectionLimits
+from bridge.builtins.http.connection import Connection, ConnectionLimits, Connections
 from bridge.errors import ConfigError
 
 __all__ = ["HttpServer"]
@@ -47,7 +46,7 @@ class HttpServer:
         )
         self._config.load()
         self._tls = tls
-        self._state = ServerState()
+        self._state = Connections()
         self._all_lost = asyncio.Event()
         self._server: asyncio.Server | None = None
 
@@ -95,6 +94,8 @@ class HttpServer:
         if self._server is None:
             return
         self._server.close()
+        for refused in list(self._state.refused):
+            refused.transport.abort()
         for connection in list(self._state.connections):
             connection.shutdown()
         try:

@@ -1,7 +1,8 @@
 """A bridge in a process of its own, so that its memory can be told from that of its clients.
 
-It prints its addresses as one line of JSON and runs until its standard input is closed. `GET /peak` answers
-with the most bytes of memory it ever held.
+It takes settings of its HTTP port as one argument of JSON, prints its addresses as one line of JSON and runs
+until its standard input is closed. `GET /peak` answers with the most bytes of memory it ever held, and
+`GET /connections` with how many clients its HTTP port has.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import Any
 import uvloop
 
 from bridge.builtins.http import HttpSettings
+from bridge.listeners.open_files import raise_open_file_limit
 from tests.integration.http.running_bridge import running_bridge
 
 
@@ -26,7 +28,14 @@ async def _peak(_: Any) -> Any:
 
 
 async def _main() -> None:
-    async with running_bridge(HttpSettings(port=0)) as bridge:
+    raise_open_file_limit()
+
+    async def connections(_: Any) -> Any:
+        return {"body": bridge.http.connection_count}
+
+    async with running_bridge(HttpSettings(port=0, **json.loads(sys.argv[1]))) as bridge:
+        bridge.function("process::connections", connections)
+        bridge.route("process::connections", "/connections")
         bridge.function("process::peak_bytes", _peak)
         bridge.route("process::peak_bytes", "/peak")
         addresses = {"http_url": f"http://127.0.0.1:{bridge.port}", "worker_url": bridge.worker_url}

@@ -1,9 +1,6 @@
 """Streamed bodies of any size pass the bridge in memory of one size."""
 
-import asyncio
 import hashlib
-import json
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.integration.http.raw_worker import raw_worker
+from tests.integration.http.running_bridge_process import bridge_process
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc"
@@ -29,20 +27,8 @@ GROWTH_LIMIT_BYTES = MEASURED_MIB * MIB // 8
 
 @pytest.fixture
 async def addresses() -> AsyncIterator[dict[str, str]]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.integration.http.bridge_process",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(20):
-            yield json.loads(await process.stdout.readline())
-    finally:
-        process.kill()
-        await process.communicate()
+    async with bridge_process() as addresses:
+        yield addresses
 
 
 def channel_url(worker_url: str, ref: dict[str, str]) -> str:

@@ -7,6 +7,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from bridge.builtins.http.connection import MAX_LINGERING_REFUSALS
 from tests.integration.http.conftest import MakeBridge
 from tests.integration.http.running_bridge import Bridge, eventually, raw_exchange
 
@@ -157,6 +158,22 @@ async def test_connections_beyond_the_limit_are_refused(make_bridge: MakeBridge)
         writer.close()
     await eventually(lambda: not bridge.http._server._state.connections)
     await assert_still_serves(bridge)
+
+
+async def test_refused_connections_are_held_in_small_numbers_and_cost_nobody_a_place(
+    make_bridge: MakeBridge,
+) -> None:
+    bridge = await make_bridge(max_connections=1)
+    _, accepted = await asyncio.open_connection("127.0.0.1", bridge.port)
+    refused = [await asyncio.open_connection("127.0.0.1", bridge.port) for _ in range(100)]
+    for reader, _ in refused:
+        assert status_of(await reader.read()) == 503
+    assert len(bridge.http._server._state.refused) == MAX_LINGERING_REFUSALS
+    accepted.close()
+    await eventually(lambda: bridge.http.connection_count == 0)
+    await assert_still_serves(bridge)
+    for _, writer in refused:
+        writer.close()
 
 
 async def test_a_pipelined_request_waits_for_the_one_before(bridge: Bridge) -> None:
