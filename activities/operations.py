@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.deliveries import DeliveryFailedError
 from activities.heartbeat import heartbeating
-from workflows.contract import Activity, CronTick, Parcel, Ticket
+from workflows.contract import Activity, CronTick, Message, Parcel, Ticket
 
 __all__ = ["CronFirer", "Operations", "Sender"]
 
@@ -34,6 +34,9 @@ class Sender(Protocol):
 
     async def move_to_chain(self, parcel: Parcel, payload: bytes) -> None:
         """Have a message go on in the chain that is its home."""
+
+    async def send_apart(self, message: Message, payload: bytes) -> None:
+        """Begin a chain of a message's own, and have it stand in its lane's line."""
 
     async def redrive(self, parcel: Parcel, payload: bytes) -> None:
         """Send a dead message on its way again; a second time after it has ended sends it again."""
@@ -74,6 +77,11 @@ class Operations:
             async with asyncio.TaskGroup() as moves:
                 for parcel, value in loads[at : at + _MOVES_AT_ONCE]:
                     moves.create_task(self.sender.move_to_chain(parcel, bytes(value)))
+
+    @activity.defn(name=Activity.SEND_APART)
+    async def send_apart(self, message: Message, payload: RawValue) -> None:
+        """Send what a dedupe marker holds."""
+        await self.sender.send_apart(message, payload.payload.data)
 
     @activity.defn(name=Activity.REDRIVE)
     async def redrive(self, parcel: Parcel, payload: RawValue) -> None:

@@ -224,6 +224,8 @@ def queue_settings(config: BridgeConfig) -> dict[str, QueueSettings]:
                 priority_field=queue.priority_field,
                 max_priority=queue.max_priority or DEFAULT_MAX_PRIORITY,
                 delay_field=queue.delay_field,
+                dedupe_field=queue.dedupe_field,
+                dedupe_window_ms=queue.dedupe_window_ms,
                 holds_groups=queue.on_dead_letter == "block",
             ),
             QueueWorker(queue.concurrency, queue.rate_per_s),

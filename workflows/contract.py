@@ -18,6 +18,7 @@ __all__ = [
     "CronResult",
     "CronTick",
     "DeadLetter",
+    "DedupeStart",
     "Delivery",
     "FailureDetails",
     "LaneStart",
@@ -52,6 +53,7 @@ class WorkflowType(StrEnum):
     DEAD_LETTER = "iii.dead_letter"
     CRON_FIRE = "iii.cron_fire"
     BULK = "iii.bulk"
+    DEDUPE = "iii.dedupe"
 
 
 class Activity(StrEnum):
@@ -64,6 +66,7 @@ class Activity(StrEnum):
     FIRE_CRON = "iii.fire_cron"
     DEAD_LETTER_IS_OPEN = "iii.dead_letter_is_open"
     SETTLE_DEAD_LETTERS = "iii.settle_dead_letters"
+    SEND_APART = "iii.send_apart"
 
 
 class Signal(StrEnum):
@@ -79,6 +82,7 @@ class Signal(StrEnum):
     LANE_STEP_ENDED = "iii.lane_step_ended"
     TURN_LOST = "iii.turn_lost"
     HOLD_ENDED = "iii.hold_ended"
+    SENT = "iii.sent"
 
 
 class Update(StrEnum):
@@ -434,6 +438,20 @@ class BulkReport:
     failed: int = 0
     errors: tuple[str, ...] = ()
     is_cancelled: bool = False
+
+
+@dataclass(frozen=True)
+class DedupeStart:
+    """The argument of a dedupe marker; the payload of its message is the second one.
+
+    Attributes:
+        message: What the first enqueuer sent, and nobody else sends within the window.
+        window_ms: How long others get its receipt.
+    """
+
+    tenancy: Tenancy
+    message: Message
+    window_ms: int
 
 
 class CronResult(StrEnum):

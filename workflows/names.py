@@ -11,6 +11,7 @@ __all__ = [
     "cron_task_queue",
     "dead_letter_id",
     "dead_letter_prefix",
+    "dedupe_id",
     "lane_id",
     "queue_task_queue",
     "schedule_id",
@@ -67,6 +68,11 @@ def dead_letter_id(tenancy: Tenancy, queue: str, receipt: str) -> str:
 def bulk_id(tenancy: Tenancy, operation_id: str) -> str:
     """Return the workflow id of a bulk operation on dead letters."""
     return f"{tenancy.prefix}.bulk/{operation_id}"
+
+
+def dedupe_id(tenancy: Tenancy, queue: str, value: str) -> str:
+    """Return the workflow id of the marker that a value of a queue's dedupe field is taken."""
+    return f"{tenancy.prefix}.dedupe/{_segment(queue)}/{_segment(value)}"
 
 
 def search_text(text: str) -> str:

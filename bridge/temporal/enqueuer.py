@@ -13,6 +13,7 @@ from bridge.engine.calls import Call, Job
 from bridge.engine.tracing import new_traceparent
 from bridge.errors import EnqueueError
 from bridge.protocol.payload import is_present
+from bridge.temporal.dedupe_markers import DedupeKey, DedupeMarkers
 from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY, PayloadFields
 from bridge.temporal.sender import TemporalSender
 from workflows.contract import Message, RetryRules, WorkflowType
@@ -39,6 +40,8 @@ class NamedQueue:
         priority_field: The one with the priority; `None` treats all messages alike.
         max_priority: The highest priority.
         delay_field: The one with the milliseconds before the first delivery.
+        dedupe_field: The one whose value makes messages of the queue the same.
+        dedupe_window_ms: For how long after the first one.
         holds_groups: Whether a group waits while its lost message is a dead letter.
     """
 
@@ -47,6 +50,8 @@ class NamedQueue:
     priority_field: str | None = None
     max_priority: int = DEFAULT_MAX_PRIORITY
     delay_field: str | None = None
+    dedupe_field: str | None = None
+    dedupe_window_ms: int = 300_000
     holds_groups: bool = False
 
 
@@ -70,6 +75,7 @@ class TemporalEnqueuer:
 
     Args:
         sender: Brings them there.
+        markers: Which messages are duplicates.
         address: Of Temporal, for the texts of errors.
         queues: The named queues, by name.
         new_id: Makes fresh UUIDs.
@@ -79,6 +85,7 @@ class TemporalEnqueuer:
     def __init__(
         self,
         sender: TemporalSender,
+        markers: DedupeMarkers,
         address: str,
         queues: Mapping[str, NamedQueue],
         *,
@@ -87,6 +94,7 @@ class TemporalEnqueuer:
         now_ms: Callable[[], int],
     ) -> None:
         self._sender = sender
+        self._markers = markers
         self._address = address
         self._queues = queues
         self._settings = settings
@@ -97,18 +105,23 @@ class TemporalEnqueuer:
         """Accept a message and return its receipt.
 
         A retried attempt that enqueues what an earlier attempt of the same step has enqueued gets the same
-        receipt, and nothing is sent twice.
+        receipt, and nothing is sent twice; so does whoever enqueues a duplicate on a queue that drops them.
 
         Raises:
             EnqueueError: The queue is unknown, the payload does not fit, or Temporal did not answer in time.
 
         Cancellation: the message may or may not have been accepted.
         """
-        message = self._message(call, queue)
+        named = self._named(queue)
+        fields = PayloadFields(queue, call.data)
+        key = _dedupe_key(named, fields)
+        message = self._message(call, queue, named, fields)
         if call.job is not None and message.receipt in call.job.children:
             return message.receipt
         try:
             async with asyncio.timeout(self._settings.timeout_ms / 1000):
+                if key is not None:
+                    return await self._send_unless_duplicate(message, bytes(call.data), key)
                 await self._send(call.job, message, bytes(call.data))
         except TimeoutError as exc:
             raise EnqueueError(self._no_answer()) from exc
@@ -117,13 +130,16 @@ class TemporalEnqueuer:
         log.debug("enqueued", receipt=message.receipt, queue=queue, function_id=message.function_id)
         return message.receipt
 
-    def _message(self, call: Call, queue: str) -> Message:
+    def _named(self, queue: str) -> NamedQueue:
         named = self._queues.get(queue)
         if named is None:
             raise EnqueueError(
                 f"Queue '{queue}' not found. Configured queues: {', '.join(sorted(self._queues))}. "
                 "Add it under queue_configs in the configuration."
             )
+        return named
+
+    def _message(self, call: Call, queue: str, named: NamedQueue, fields: PayloadFields) -> Message:
         if call.function_id in set(WorkflowType):
             raise EnqueueError(f"The function id '{call.function_id}' is taken by the bridge; rename it.")
         size_bytes = len(call.data) + len(call.metadata) + len(call.baggage or "")
@@ -133,7 +149,6 @@ class TemporalEnqueuer:
                 f"{self._settings.payload_limit_bytes}. Put large data in your own storage and "
                 "enqueue a reference to it."
             )
-        fields = PayloadFields(queue, call.data)
         group = fields.group(named.group_field) if named.group_field else None
         delay_ms = fields.delay_ms(named.delay_field) if named.delay_field else 0
         receipt = self._receipt(call, queue)
@@ -172,6 +187,19 @@ class TemporalEnqueuer:
         occurrence = job.enqueued.get(digest, 0)
         job.enqueued[digest] = occurrence + 1
         return str(uuid.uuid5(uuid.UUID(job.receipt), f"{digest.hex()}/{occurrence}"))
+
+    async def _send_unless_duplicate(self, message: Message, payload: bytes, key: DedupeKey) -> str:
+        """Send a message if it is the first one with its value; answers the receipt of the first one.
+
+        It gets a chain of its own, which begins once however often it is sent. It is sent here and not by the
+        marker, so that messages of a group stand in line in the order of their receipts.
+        """
+        own = replace(message, home=message.receipt)
+        first = await self._markers.claim(own, payload, key)
+        if first == own.receipt:
+            await self._send_apart(own, payload)
+            await self._markers.release(own, key)
+        return first
 
     async def _send(self, job: Job | None, message: Message, payload: bytes) -> None:
         if job is None:
@@ -244,3 +272,9 @@ class TemporalEnqueuer:
             f"{self._settings.timeout_ms} ms, so no receipt can be given. Try again when it is back; "
             "enqueue works then without a restart."
         )
+
+
+def _dedupe_key(named: NamedQueue, fields: PayloadFields) -> DedupeKey | None:
+    if named.dedupe_field is None:
+        return None
+    return DedupeKey(fields.dedupe_value(named.dedupe_field), named.dedupe_window_ms)

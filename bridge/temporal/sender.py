@@ -5,19 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowExecutionStatus, WorkflowQueryRejectedError
-from temporalio.common import (
-    QueryRejectCondition,
-    RawValue,
-    TypedSearchAttributes,
-    WorkflowIDReusePolicy,
-)
+from temporalio.common import QueryRejectCondition, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from bridge.temporal.arguments import SUMMARY_LENGTH, lane_attributes, raw_value
 from bridge.temporal.connection import TemporalConnection
-from workflows.attributes import keywords, message_attributes
+from workflows.attributes import message_attributes
 from workflows.contract import (
     ChainStart,
     ChildEnqueued,
@@ -25,7 +20,6 @@ from workflows.contract import (
     Message,
     Parcel,
     Query,
-    SearchAttribute,
     Signal,
     Tenancy,
     Ticket,
@@ -36,8 +30,6 @@ from workflows.names import chain_id, dead_letter_id, lane_id, task_queue
 __all__ = ["TemporalSender"]
 
 log = structlog.get_logger("bridge.queue")
-
-_SUMMARY_LENGTH = 200
 
 
 class TemporalSender:
@@ -66,21 +58,27 @@ class TemporalSender:
         try:
             await self._connection.client.start_workflow(
                 message.function_id,
-                args=[start, _raw(payload)],
+                args=[start, raw_value(payload)],
                 id=chain_id(tenancy, message.receipt),
                 task_queue=task_queue(tenancy),
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 search_attributes=message_attributes(tenancy, message),
-                static_summary=f"queue {message.queue}"[:_SUMMARY_LENGTH],
+                static_summary=f"queue {message.queue}"[:SUMMARY_LENGTH],
                 rpc_timeout=self._rpc_timeout,
                 request_eager_start=True,
             )
         except WorkflowAlreadyStartedError:
             log.debug("already enqueued", receipt=message.receipt)
 
+    async def send_apart(self, message: Message, payload: bytes) -> None:
+        """Begin a chain of a message's own, and have it stand in its lane's line."""
+        await self.start_chain(message, payload)
+        if (ticket := self.ticket_of(message)) is not None:
+            await self.join_lane(ticket)
+
     async def add_step(self, message: Message, payload: bytes) -> None:
         """Add a step to a chain that runs."""
-        await self._signal(self.chain_of(message), Signal.ENQUEUE, [Parcel(message), _raw(payload)])
+        await self._signal(self.chain_of(message), Signal.ENQUEUE, [Parcel(message), raw_value(payload)])
 
     async def add_step_for_lane(self, message: Message, payload: bytes, *, lane_workflow_id: str) -> None:
         """Add a step that the handler of a lane's own message enqueued; its chain begins with the first."""
@@ -101,7 +99,7 @@ class TemporalSender:
 
     async def join_message(self, message: Message, group: str, payload: bytes) -> None:
         """Give a lane a message of its own."""
-        await self._signal_lane(message.queue, group, Signal.JOIN_MESSAGE, [message, _raw(payload)])
+        await self._signal_lane(message.queue, group, Signal.JOIN_MESSAGE, [message, raw_value(payload)])
 
     async def join_lane(self, ticket: Ticket) -> None:
         """Make sure that a chain's step stands in its lane's line, without a trace where it does."""
@@ -166,9 +164,9 @@ class TemporalSender:
             id=self.chain_of(message),
             task_queue=task_queue(start.tenancy),
             start_signal=Signal.ENQUEUE,
-            start_signal_args=[parcel, _raw(payload)],
+            start_signal_args=[parcel, raw_value(payload)],
             search_attributes=message_attributes(start.tenancy, message),
-            static_summary=f"queue {message.queue}"[:_SUMMARY_LENGTH],
+            static_summary=f"queue {message.queue}"[:SUMMARY_LENGTH],
             rpc_timeout=self._rpc_timeout,
         )
 
@@ -181,17 +179,7 @@ class TemporalSender:
             task_queue=task_queue(tenancy),
             start_signal=signal,
             start_signal_args=arguments,
-            search_attributes=_lane_attributes(tenancy, queue, group),
-            static_summary=f"queue {queue}, group {group}"[:_SUMMARY_LENGTH],
+            search_attributes=lane_attributes(tenancy, queue, group),
+            static_summary=f"queue {queue}, group {group}"[:SUMMARY_LENGTH],
             rpc_timeout=self._rpc_timeout,
         )
-
-
-def _raw(data: bytes) -> RawValue:
-    return RawValue(Payload(metadata={"encoding": b"json/plain"}, data=data))
-
-
-def _lane_attributes(tenancy: Tenancy, queue: str, group: str) -> TypedSearchAttributes:
-    if not tenancy.has_search_attributes:
-        return TypedSearchAttributes.empty
-    return keywords({SearchAttribute.QUEUE: queue, SearchAttribute.GROUP: group})

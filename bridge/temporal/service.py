@@ -16,6 +16,7 @@ from bridge.engine.observation import ObservedEnqueuer
 from bridge.temporal.bulk import BulkOperations
 from bridge.temporal.connection import TemporalAddress, TemporalConnection
 from bridge.temporal.dead_letters import DeadLetters
+from bridge.temporal.dedupe_markers import DedupeMarkers
 from bridge.temporal.delivery import EngineDeliverer
 from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue, TemporalEnqueuer
 from bridge.temporal.queue_workers import QueueWorker, QueueWorkers
@@ -88,11 +89,11 @@ class TemporalService:
         self.queue_workers = QueueWorkers(self._deliverer)
         self.ready = asyncio.Event()
         self.connection = TemporalConnection(settings.address)
-        self._sender = TemporalSender(
-            self.connection, self.tenancy, timedelta(milliseconds=settings.enqueue.timeout_ms)
-        )
+        rpc_timeout = timedelta(milliseconds=settings.enqueue.timeout_ms)
+        self._sender = TemporalSender(self.connection, self.tenancy, rpc_timeout)
         self.enqueuer = TemporalEnqueuer(
             self._sender,
+            DedupeMarkers(self.connection, self.tenancy, rpc_timeout),
             settings.address.target,
             self._messages,
             settings=settings.enqueue,

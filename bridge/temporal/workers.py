@@ -15,12 +15,13 @@ from workflows.chain import Chain
 from workflows.contract import Tenancy
 from workflows.cron_fire import CronFireWorkflow
 from workflows.dead_letter import DeadLetterBox
+from workflows.dedupe import Dedupe
 from workflows.fifo_lane import FifoLane
 from workflows.names import cron_task_queue, task_queue
 
 __all__ = ["WORKFLOWS", "run_workers", "sandbox"]
 
-WORKFLOWS = [Chain, FifoLane, DeadLetterBox, CronFireWorkflow, Bulk]
+WORKFLOWS = [Chain, FifoLane, DeadLetterBox, CronFireWorkflow, Bulk, Dedupe]
 _CRON_FIRES = 1000
 """How many run on this bridge at once; each waits for its function, and costs nothing else."""
 _STICKY_TIMEOUT = timedelta(seconds=5)
@@ -90,6 +91,7 @@ def _workflow_worker(
             operations.lane_holds,
             operations.dead_letter_is_open,
             operations.move_to_chain,
+            operations.send_apart,
             operations.redrive,
             operations.fire_cron,  # for fires that 0.1.0 began
             bulk.settle_dead_letters,

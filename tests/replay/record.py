@@ -38,6 +38,7 @@ QUEUES = {
     "plain": {"max_retries": 3, "backoff_ms": 10},
     "once": {"max_retries": 1},
     "fifo": {"type": "fifo", "message_group_field": "group", "max_retries": 3, "backoff_ms": 10},
+    "distinct": {"dedupe_field": "id", "dedupe_window_ms": 500},
     "strict": {
         "type": "fifo",
         "message_group_field": "group",
@@ -193,6 +194,22 @@ async def chain_that_holds_its_group(bridge: RunningBridge, worker: FakeSdk) -> 
     return bridge.chain(await _hold(bridge, worker))
 
 
+async def dedupe_marker(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    await worker.offer(a__one=succeed)
+    await worker.enqueue("a::one", {"id": 7}, "distinct")
+    return bridge.dedupe_marker("distinct", "7")
+
+
+async def dedupe_marker_that_sends(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    await worker.offer(a__one=succeed)
+    with (
+        mock.patch("bridge.temporal.enqueuer.TemporalEnqueuer._send_apart"),
+        mock.patch("bridge.temporal.dedupe_markers.DedupeMarkers.release"),
+    ):
+        await worker.enqueue("a::one", {"id": 7}, "distinct")
+    return bridge.dedupe_marker("distinct", "7")
+
+
 async def cron_fire(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
     await worker.offer(a__tick=succeed)
     config = {"expression": "0 0 0 1 1 *"}
@@ -282,6 +299,8 @@ SHAPES: list[Shape] = [
     chain_that_holds_its_group,
     bulk_redrive,
     bulk_that_is_cancelled,
+    dedupe_marker,
+    dedupe_marker_that_sends,
     cron_fire,
     chain_that_is_cancelled,
     chain_of_a_redriven_message,

@@ -18,7 +18,7 @@ from bridge.config import load_config
 from tests.support.fake_sdk import FakeSdk, connected
 from tests.support.waiting import eventually
 from workflows.contract import Activity, Tenancy
-from workflows.names import chain_id, dead_letter_id, lane_id
+from workflows.names import chain_id, dead_letter_id, dedupe_id, lane_id
 
 READY_TIMEOUT_S = 20
 
@@ -96,6 +96,9 @@ class RunningBridge:
 
     def dead_letter(self, queue: str, receipt: str) -> WorkflowHandle[Any, str]:
         return self.client.get_workflow_handle(dead_letter_id(self.tenancy, queue, receipt))
+
+    def dedupe_marker(self, queue: str, value: str) -> WorkflowHandle[Any, None]:
+        return self.client.get_workflow_handle(dedupe_id(self.tenancy, queue, value))
 
     async def dead_letters(self, queue: str, count: int = 1) -> list[dict[str, Any]]:
         """Return a queue's dead letters as soon as there are so many."""

@@ -66,6 +66,8 @@ class QueueConfig(Block):
         provider_timeout_ms: Ours. How long a message waits for a worker that offers its function;
             `None` waits for ever.
         delay_field: Ours. The top-level payload key with the milliseconds before the first delivery.
+        dedupe_field: Ours. The top-level payload key whose value makes two messages of the queue the same.
+        dedupe_window_ms: Ours. How long after the first one they are.
         on_dead_letter: Ours. What a fifo group does once a message of it is lost: `continue` with the next
             one, or `block` until the lost one is redriven or discarded.
         dlq: Ours. When dead letters are too many.
@@ -88,6 +90,8 @@ class QueueConfig(Block):
     rate_per_s: Annotated[float, Field(gt=0, le=100_000)] | None = None
     provider_timeout_ms: PositiveMilliseconds | None = None
     delay_field: Name | None = None
+    dedupe_field: Name | None = None
+    dedupe_window_ms: PositiveMilliseconds = 300_000
     on_dead_letter: Literal["continue", "block"] = "continue"
     dlq: DeadLetterLimits = DeadLetterLimits()
 
@@ -187,6 +191,11 @@ class QueueBlock(Block):
                 yield (
                     f"queue '{name}': `max_priority` has no effect without `priority_field`;"
                     " name the payload key that has the priority"
+                )
+            if "dedupe_window_ms" in queue.model_fields_set and queue.dedupe_field is None:
+                yield (
+                    f"queue '{name}': `dedupe_window_ms` has no effect without `dedupe_field`;"
+                    " name the payload key that tells duplicates"
                 )
             if queue.message_group_field is not None and not queue.is_fifo:
                 yield (

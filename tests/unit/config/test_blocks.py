@@ -30,6 +30,8 @@ def test_defaults_of_a_queue_are_those_of_iii_and_ours() -> None:
         "rate_per_s": None,
         "provider_timeout_ms": None,
         "delay_field": None,
+        "dedupe_field": None,
+        "dedupe_window_ms": 300_000,
         "on_dead_letter": "continue",
         "dlq": {"capacity": None},
     }
@@ -181,6 +183,13 @@ def test_blocks_cannot_be_changed() -> None:
             (
                 "queue 'a': `max_priority` has no effect without `priority_field`;"
                 " name the payload key that has the priority"
+            ),
+        ),
+        (
+            "[{name: iii-queue, config: {queue_configs: {a: {dedupe_window_ms: 9}}}}]",
+            (
+                "queue 'a': `dedupe_window_ms` has no effect without `dedupe_field`;"
+                " name the payload key that tells duplicates"
             ),
         ),
         (

@@ -12,6 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.engine.calls import Call, Job
 from bridge.errors import EnqueueError
+from bridge.temporal.dedupe_markers import DedupeKey
 from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue, TemporalEnqueuer
 from workflows.contract import Message, RetryRules, Ticket
 
@@ -61,6 +62,21 @@ class FakeSender:
         return [what for what, _ in self.sent]
 
 
+class FakeMarkers:
+    """Gives a value to who asks first; notes it among what is sent."""
+
+    def __init__(self, sender: FakeSender) -> None:
+        self.sender = sender
+        self.taken: dict[DedupeKey, str] = {}
+
+    async def claim(self, message: Message, _: bytes, key: DedupeKey) -> str:
+        self.sender.sent.append(("claim", message))
+        return self.taken.setdefault(key, message.receipt)
+
+    async def release(self, message: Message, _: DedupeKey) -> None:
+        self.sender.sent.append(("release", message))
+
+
 @pytest.fixture
 def sender() -> FakeSender:
     return FakeSender()
@@ -70,9 +86,16 @@ def sender() -> FakeSender:
 def enqueuer(sender: FakeSender) -> TemporalEnqueuer:
     numbers = itertools.count(1)
     return TemporalEnqueuer(
-        sender,  # type: ignore[arg-type]  # a fake of the same shape
+        sender,  # type: ignore[arg-type]  # fakes of the same shape
+        FakeMarkers(sender),  # type: ignore[arg-type]
         "temporal:7233",
-        {"jobs": NamedQueue(RetryRules()), "lines": NamedQueue(RetryRules(), group_field="g")},
+        {
+            "jobs": NamedQueue(RetryRules()),
+            "lines": NamedQueue(RetryRules(), group_field="g"),
+            "once": NamedQueue(RetryRules(), dedupe_field="id"),
+            "once-lines": NamedQueue(RetryRules(), group_field="g", dedupe_field="id"),
+            "later-lines": NamedQueue(RetryRules(), group_field="g", delay_field="d"),
+        },
         settings=EnqueueSettings(timeout_ms=50, steps_per_handler=3),
         new_id=lambda: str(uuid.UUID(int=next(numbers))),
         now_ms=lambda: 0,
@@ -103,6 +126,37 @@ async def test_inside_a_job_a_message_is_a_step_of_its_chain_before_it_joins_a_l
     await enqueuer.enqueue(call({}, job(workflow_id="fifo/lane")), "jobs")
     assert sender.ways == ["add step", "take turn", "add step for fifo/lane"]
     assert sender.sent[0][1].parent == STEP
+
+
+async def test_the_first_message_with_a_value_is_claimed_sent_and_released(
+    enqueuer: TemporalEnqueuer, sender: FakeSender
+) -> None:
+    first = await enqueuer.enqueue(call({"id": 1, "g": "a"}), "once-lines")
+    assert sender.ways == ["claim", "start chain", "take turn", "release"]
+    assert await enqueuer.enqueue(call({"id": 1, "g": "b"}), "once-lines") == first
+    assert sender.ways[4:] == ["claim"]
+
+
+async def test_a_second_attempt_of_a_job_that_was_lost_after_the_claim_sends_its_message(
+    enqueuer: TemporalEnqueuer, sender: FakeSender
+) -> None:
+    sender.fails["start chain"] = RPCStatusCode.UNAVAILABLE
+    with pytest.raises(EnqueueError):
+        await enqueuer.enqueue(call({"id": 1}, job()), "once")
+    sender.fails.clear()
+    sender.sent.clear()
+    receipt = await enqueuer.enqueue(call({"id": 1}, job()), "once")
+    assert sender.ways == ["claim", "start chain", "release"]
+    own = sender.sent[1][1]
+    assert (own.receipt, own.home, own.chain_id, own.parent) == (receipt, receipt, STEP, STEP)
+
+
+async def test_a_delayed_message_of_a_group_waits_in_a_chain_and_not_in_the_lane(
+    enqueuer: TemporalEnqueuer, sender: FakeSender
+) -> None:
+    await enqueuer.enqueue(call({"g": 1, "d": 500}), "later-lines")
+    assert sender.ways == ["start chain", "take turn"]
+    assert sender.sent[0][1].not_before_ms == 500
 
 
 async def test_a_second_attempt_makes_the_receipts_of_the_first(enqueuer: TemporalEnqueuer) -> None:

@@ -42,6 +42,19 @@ def test_a_message_without_a_usable_priority_goes_last(data: Any) -> None:
     assert fields(data).priority_key("p", 4) == 5
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [(1, 1.5), ("1", "2"), ("x" * 900 + "a", "x" * 900 + "b"), (1, True)]
+)
+def test_different_values_are_not_duplicates(one: Any, other: Any) -> None:
+    assert fields({"id": one}).dedupe_value("id") != fields({"id": other}).dedupe_value("id")
+
+
+@pytest.mark.parametrize(("data", "text"), [({}, "missing"), ({"id": None}, "null"), ([1], "not one")])
+def test_a_message_that_cannot_be_compared_is_refused(data: Any, text: str) -> None:
+    with pytest.raises(EnqueueError, match=f"Queue 'jobs'.*'id'.*{text}"):
+        fields(data).dedupe_value("id")
+
+
 @pytest.mark.parametrize(("data", "delay_ms"), [({"d": 0}, 0), ({"d": YEAR_MS}, YEAR_MS), ({}, 0), ([1], 0)])
 def test_a_delay_is_a_number_of_milliseconds_or_none(data: Any, delay_ms: int) -> None:
     assert fields(data).delay_ms("d") == delay_ms
