@@ -22,7 +22,7 @@ from bridge.builtins.http import Http
 from bridge.builtins.http_functions import HttpFunctions, HttpFunctionsSettings
 from bridge.builtins.observability import Observability
 from bridge.builtins.pubsub import PubSub
-from bridge.builtins.queue import BulkFunctions, QueueFunctions
+from bridge.builtins.queue import BulkFunctions, DeadLetterWatch, QueueFunctions
 from bridge.builtins.state import State
 from bridge.builtins.stream import Stream
 from bridge.certificates import Certificates
@@ -40,13 +40,14 @@ from bridge.engine.engine import Engine, Spawn
 from bridge.errors import ConfigError
 from bridge.listeners.admin import AdminServer, Checks
 from bridge.listeners.channel_socket import ChannelSocket
-from bridge.listeners.metrics import BridgeMetrics
+from bridge.listeners.metrics import BridgeMetrics, ReadQueues
 from bridge.listeners.worker_socket import WorkerSocket
 from bridge.protocol import payload
 from bridge.protocol.inbound import RegisterFunction
 from bridge.settings import (
     access_rules,
     cron_settings,
+    dead_letter_limits,
     entrance,
     exec_settings,
     http_functions_settings,
@@ -68,8 +69,10 @@ from bridge.storage import (
     SqliteStore,
 )
 from bridge.telemetry_settings import observability_settings
+from bridge.temporal.alarms import DeadLetterAlarms
 from bridge.temporal.schedules import TemporalSchedules
 from bridge.temporal.service import TemporalService
+from bridge.temporal.shared_look import SharedLook
 from bridge.temporal.statistics import QueueStatistics
 from bridge.temporal.web_ui import workflow_page
 
@@ -140,19 +143,29 @@ class Bridge:
             temporal = TemporalService(
                 engine, temporal_settings(self._config.temporal), queue_settings(self._config)
             )
-            admin = await self._open_admin(engine, temporal, closing)
+            look = self._look(temporal)
+            watch = DeadLetterWatch(
+                engine,
+                dead_letter_limits(self._config),
+                look,
+                DeadLetterAlarms(temporal.connection, temporal.tenancy),
+                _unix_ms,
+            )
+            admin = await self._open_admin(engine, temporal, look, closing)
             cron = self._open_cron(engine, temporal, closing)
             addresses = await self._open(engine, temporal, admin, closing)
             self.listening.set_result(addresses)
             async with asyncio.TaskGroup() as tasks:
                 ticking = tasks.create_task(cron.run(), name="cron schedules")
-                tasks.create_task(temporal.run(cron.fire), name="temporal service")
+                tasks.create_task(temporal.run(cron.fire, watch.alert), name="temporal service")
                 watching = tasks.create_task(self._certificates.watch(), name="certificates")
+                counting = tasks.create_task(watch.run(), name="watch dead letters")
                 announcing = tasks.create_task(self._announce(temporal, addresses), name="announce ready")
                 await self._stopping.wait()
                 announcing.cancel()
                 ticking.cancel()
                 watching.cancel()
+                counting.cancel()
                 for socket in self._sockets:
                     await socket.stop_accepting()
                 if self._http is not None:
@@ -219,16 +232,22 @@ class Bridge:
         ).register(engine)
         BulkFunctions(temporal.bulk, temporal.dead_letters, _internal_queues, _unix_ms).register(engine)
 
-    async def _open_admin(self, engine: Engine, temporal: TemporalService, closing: AsyncExitStack) -> str:
+    def _look(self, temporal: TemporalService) -> ReadQueues:
+        """Return how everybody here asks about the queues."""
+        queues = tuple(self._config.queues)
+        read = QueueStatistics(temporal.connection, temporal.tenancy, temporal.dead_letters, queues).read
+        return SharedLook(read, time.monotonic).read
+
+    async def _open_admin(
+        self, engine: Engine, temporal: TemporalService, look: ReadQueues, closing: AsyncExitStack
+    ) -> str:
         """Tell how the bridge is, from its first moment to its last."""
-        queues = self._config.queues
+        limits = dead_letter_limits(self._config)
         metrics = BridgeMetrics(
             engine,
             version=version("iii-temporal"),
-            queues={name: queue.dlq.capacity for name, queue in queues.items()},
-            read_queues=QueueStatistics(
-                temporal.connection, temporal.tenancy, temporal.dead_letters, tuple(queues)
-            ).read,
+            queues={name: limits.get(name) for name in self._config.queues},
+            read_queues=look,
             clock_s=time.monotonic,
             now_ms=_unix_ms,
         )

@@ -1,5 +1,6 @@
 """What each part is told: the configuration, translated into the parts' own settings."""
 
+import math
 from pathlib import Path
 
 from temporalio.service import TLSConfig
@@ -28,6 +29,7 @@ from bridge.config import (
     TemporalBlock,
 )
 from bridge.engine.access import AccessRules, ExposedIds, ExposedMetadata, Pattern
+from bridge.engine.observation import DeadLetterLimit
 from bridge.entrance import Entrance
 from bridge.errors import ConfigError
 from bridge.listeners.worker_socket import SocketLimits
@@ -41,6 +43,7 @@ from workflows.contract import RetryRules
 __all__ = [
     "access_rules",
     "cron_settings",
+    "dead_letter_limits",
     "entrance",
     "exec_settings",
     "http_functions_settings",
@@ -212,6 +215,17 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
 
 def _read(path: Path | None) -> bytes | None:
     return path.read_bytes() if path else None
+
+
+def dead_letter_limits(config: BridgeConfig) -> dict[str, DeadLetterLimit]:
+    """Translate when the dead letters of a queue are too many, for the queues that say so."""
+    return {
+        name: DeadLetterLimit(
+            dlq.capacity, max(1, math.ceil(dlq.alert_at * dlq.capacity)), dlq.alert_function_id
+        )
+        for name, queue in config.queues.items()
+        if (dlq := queue.dlq).capacity is not None
+    }
 
 
 def queue_settings(config: BridgeConfig) -> dict[str, QueueSettings]:

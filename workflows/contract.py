@@ -9,6 +9,7 @@ from enum import StrEnum
 __all__ = [
     "DELIVERY_POSTPONED",
     "Activity",
+    "AlarmStart",
     "Attempt",
     "BulkReport",
     "BulkStart",
@@ -54,6 +55,7 @@ class WorkflowType(StrEnum):
     CRON_FIRE = "iii.cron_fire"
     BULK = "iii.bulk"
     DEDUPE = "iii.dedupe"
+    ALARM = "iii.dead_letter_alarm"
 
 
 class Activity(StrEnum):
@@ -67,6 +69,7 @@ class Activity(StrEnum):
     DEAD_LETTER_IS_OPEN = "iii.dead_letter_is_open"
     SETTLE_DEAD_LETTERS = "iii.settle_dead_letters"
     SEND_APART = "iii.send_apart"
+    ALERT = "iii.alert"
 
 
 class Signal(StrEnum):
@@ -80,6 +83,7 @@ class Signal(StrEnum):
     PROVIDER_OFFERED = "iii.provider_offered"
     CHILD_ENQUEUED = "iii.child_enqueued"
     LANE_STEP_ENDED = "iii.lane_step_ended"
+    FELL_BELOW_THRESHOLD = "iii.fell_below_threshold"
     TURN_LOST = "iii.turn_lost"
     HOLD_ENDED = "iii.hold_ended"
     SENT = "iii.sent"
@@ -452,6 +456,25 @@ class DedupeStart:
     tenancy: Tenancy
     message: Message
     window_ms: int
+
+
+@dataclass(frozen=True)
+class AlarmStart:
+    """The argument of an alarm: a queue's dead letters have reached their threshold.
+
+    Attributes:
+        function_id: What is called because of it.
+        count: How many there were when a bridge noticed.
+        at_ms: When that was, Unix time.
+    """
+
+    tenancy: Tenancy
+    queue: str
+    function_id: str
+    count: int
+    capacity: int
+    threshold: int
+    at_ms: int
 
 
 class CronResult(StrEnum):

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from workflows.contract import Tenancy
 
 __all__ = [
+    "alarm_id",
     "bulk_id",
     "chain_id",
     "cron_task_queue",
@@ -63,6 +64,11 @@ def dead_letter_prefix(tenancy: Tenancy, queue: str) -> str:
 def dead_letter_id(tenancy: Tenancy, queue: str, receipt: str) -> str:
     """Return the workflow id of a dead letter."""
     return f"{dead_letter_prefix(tenancy, queue)}{receipt}"
+
+
+def alarm_id(tenancy: Tenancy, queue: str) -> str:
+    """Return the workflow id of a queue's alarm: there is one at a time."""
+    return f"{tenancy.prefix}.alarm/{_segment(queue)}"
 
 
 def bulk_id(tenancy: Tenancy, operation_id: str) -> str:

@@ -17,6 +17,7 @@ from bridge.protocol.inbound import ErrorBody
 __all__ = [
     "POSTPONED",
     "CallStart",
+    "DeadLetterLimit",
     "DeliveryStart",
     "EnqueueStart",
     "Enqueuer",
@@ -113,6 +114,21 @@ class QueueState:
     oldest_s: float
     waiting: int | None
     dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterLimit:
+    """When the dead letters of a queue are too many.
+
+    Attributes:
+        capacity: How many the operator is ready to have.
+        threshold: From how many on they are too many.
+        alert_function_id: What is called when there are so many.
+    """
+
+    capacity: int
+    threshold: int
+    alert_function_id: str | None = None
 
 
 class Observer:

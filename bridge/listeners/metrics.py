@@ -1,6 +1,5 @@
 """What `/metrics` tells: counters fed by what happens, and gauges read when somebody asks."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from bridge.engine.engine import Engine
 from bridge.engine.observation import (
     POSTPONED,
     CallStart,
+    DeadLetterLimit,
     DeliveryStart,
     EnqueueStart,
     Observer,
@@ -36,8 +36,6 @@ _CALL_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 _DISPATCH_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _MOST_FUNCTIONS = 1000
 """Function ids that get time series of their own; the others share the label `(other)`."""
-_QUEUES_ARE_FRESH_S = 5.0
-"""How long what Temporal said about the queues is served again."""
 _FIRST_ATTEMPT = 1
 
 
@@ -60,7 +58,7 @@ class BridgeMetrics(Observer):
     Args:
         engine: What is counted.
         version: The version of the bridge.
-        queues: The named queues, and how many dead letters each is meant to have at most, if that is set.
+        queues: The named queues, and when the dead letters of each are too many, if that is set.
         read_queues: Asks about the queues.
         clock_s: A clock that never goes back.
         now_ms: Unix time.
@@ -71,7 +69,7 @@ class BridgeMetrics(Observer):
         engine: Engine,
         *,
         version: str,
-        queues: Mapping[str, int | None],
+        queues: Mapping[str, DeadLetterLimit | None],
         read_queues: ReadQueues,
         clock_s: Callable[[], float],
         now_ms: Callable[[], int],
@@ -79,8 +77,6 @@ class BridgeMetrics(Observer):
         self._clock_s = clock_s
         self._now_ms = now_ms
         self._read_queues = read_queues
-        self._queues_read_s: float | None = None
-        self._reading = asyncio.Lock()
         self._call_series: dict[str, _CallSeries] = {}
         # Otherwise every counter has a second series that nobody reads.
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -107,11 +103,7 @@ class BridgeMetrics(Observer):
 
         Cancellation: safe.
         """
-        async with self._reading:
-            now_s = self._clock_s()
-            if self._queues_read_s is None or now_s - self._queues_read_s >= _QUEUES_ARE_FRESH_S:
-                await self._refresh_queues()
-                self._queues_read_s = self._clock_s()
+        await self._refresh_queues()
         return generate_latest(self.registry)
 
     def call_started(self, start: CallStart) -> Callable[[Outcome], None]:
@@ -188,7 +180,7 @@ class BridgeMetrics(Observer):
             registry=registry,
         )
 
-    def _add_queues(self, queues: Mapping[str, int | None]) -> None:
+    def _add_queues(self, queues: Mapping[str, DeadLetterLimit | None]) -> None:
         registry = self.registry
         self._queues = queues
         self._enqueued = Counter(
@@ -241,10 +233,23 @@ class BridgeMetrics(Observer):
             ["queue"],
             registry=registry,
         )
-        for name, capacity in queues.items():
+        thresholds = Gauge(
+            "iii_queue_dead_letter_threshold",
+            "How many dead letters are too many: dlq.alert_at of the capacity.",
+            ["queue"],
+            registry=registry,
+        )
+        self._too_many = Gauge(
+            "iii_queue_dead_letter_alert",
+            "Whether the dead letters have reached the threshold.",
+            ["queue"],
+            registry=registry,
+        )
+        for name, limit in queues.items():
             self._begin_queue(name)
-            if capacity is not None:
-                capacities.labels(name).set(capacity)
+            if limit is not None:
+                capacities.labels(name).set(limit.capacity)
+                thresholds.labels(name).set(limit.threshold)
 
     def _begin_queue(self, name: str) -> None:
         """Show a queue's counters from the beginning, so that a rate over them is never missing."""
@@ -257,7 +262,7 @@ class BridgeMetrics(Observer):
 
     async def _refresh_queues(self) -> None:
         """Ask Temporal; what is not known now is not shown."""
-        gauges = (self._depth, self._oldest, self._waiting, self._dead_letters)
+        gauges = (self._depth, self._oldest, self._waiting, self._dead_letters, self._too_many)
         try:
             queues = await self._read_queues()
         except BridgeError:
@@ -270,6 +275,8 @@ class BridgeMetrics(Observer):
             self._depth.labels(queue.name).set(queue.depth)
             self._oldest.labels(queue.name).set(queue.oldest_s)
             self._dead_letters.labels(queue.name).set(queue.dead_letters)
+            if limit := self._queues.get(queue.name):
+                self._too_many.labels(queue.name).set(queue.dead_letters >= limit.threshold)
             if queue.waiting is not None:
                 self._waiting.labels(queue.name).set(queue.waiting)
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 import structlog
 from temporalio.client import Client
 
+from activities.alerts import AlertActivities, Alerter
 from activities.bulk import BulkActivities
 from activities.operations import CronFirer, Operations
 from bridge.engine.engine import Engine
@@ -135,11 +136,12 @@ class TemporalService:
         self._deliverer.stop()
         self._stopping.set()
 
-    async def run(self, fire_cron: CronFirer) -> None:
+    async def run(self, fire_cron: CronFirer, alert: Alerter) -> None:
         """Connect, however long it takes, and poll until stopped.
 
         Args:
             fire_cron: Fires cron triggers.
+            alert: Calls alert functions.
 
         Cancellation: running deliveries are cut off and tried again later.
         """
@@ -149,7 +151,7 @@ class TemporalService:
             stopping = tasks.create_task(self._stopping.wait(), name="temporal stop")
             await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
             if connecting.done():
-                await self._poll(connecting.result(), fire_cron)
+                await self._poll(connecting.result(), fire_cron, alert)
             connecting.cancel()
             waking.cancel()
 
@@ -158,7 +160,7 @@ class TemporalService:
         self._tenancy = replace(self._tenancy, has_search_attributes=await ensure_search_attributes(client))
         return client
 
-    async def _poll(self, client: Client, fire_cron: CronFirer) -> None:
+    async def _poll(self, client: Client, fire_cron: CronFirer, alert: Alerter) -> None:
         while not self._stopping.is_set():
             try:
                 self.ready.set()
@@ -168,6 +170,7 @@ class TemporalService:
                     self.queue_workers,
                     operations=Operations(self._sender, fire_cron),
                     bulk=BulkActivities(BulkSettler(self.connection)),
+                    alerts=AlertActivities(alert),
                     stop=self._stopping,
                     drain_timeout=timedelta(milliseconds=self._settings.drain_timeout_ms),
                 )

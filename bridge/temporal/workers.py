@@ -7,9 +7,11 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.alerts import AlertActivities
 from activities.bulk import BulkActivities
 from activities.operations import Operations
 from bridge.temporal.queue_workers import HEARTBEAT_THROTTLE, QueueWorkers
+from workflows.alarm import Alarm
 from workflows.bulk import Bulk
 from workflows.chain import Chain
 from workflows.contract import Tenancy
@@ -21,7 +23,7 @@ from workflows.names import cron_task_queue, task_queue
 
 __all__ = ["WORKFLOWS", "run_workers", "sandbox"]
 
-WORKFLOWS = [Chain, FifoLane, DeadLetterBox, CronFireWorkflow, Bulk, Dedupe]
+WORKFLOWS = [Chain, FifoLane, DeadLetterBox, CronFireWorkflow, Bulk, Dedupe, Alarm]
 _CRON_FIRES = 1000
 """How many run on this bridge at once; each waits for its function, and costs nothing else."""
 _STICKY_TIMEOUT = timedelta(seconds=5)
@@ -42,6 +44,7 @@ async def run_workers(
     *,
     operations: Operations,
     bulk: BulkActivities,
+    alerts: AlertActivities,
     stop: asyncio.Event,
     drain_timeout: timedelta,
 ) -> None:
@@ -53,13 +56,14 @@ async def run_workers(
         queues: The queues of deliveries.
         operations: Runs the activities of our own workflows.
         bulk: Runs that of bulk operations.
+        alerts: Runs that of alarms.
         stop: Set to stop.
         drain_timeout: How long running deliveries may take to finish; then they are cut off.
 
     Cancellation: running deliveries are cut off and tried again later.
     """
     workers = (
-        _workflow_worker(client, tenancy, operations, bulk, drain_timeout),
+        _workflow_worker(client, tenancy, operations, bulk, alerts, drain_timeout),
         _cron_worker(client, tenancy, operations, drain_timeout),
     )
     async with asyncio.TaskGroup() as tasks:
@@ -78,6 +82,7 @@ def _workflow_worker(
     tenancy: Tenancy,
     operations: Operations,
     bulk: BulkActivities,
+    alerts: AlertActivities,
     drain_timeout: timedelta,
 ) -> Worker:
     return Worker(
@@ -95,6 +100,7 @@ def _workflow_worker(
             operations.redrive,
             operations.fire_cron,  # for fires that 0.1.0 began
             bulk.settle_dead_letters,
+            alerts.call_alert_function,
         ],
         graceful_shutdown_timeout=drain_timeout,
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,

@@ -18,8 +18,10 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 
 from bridge.settings import temporal_settings
+from bridge.temporal.alarms import DeadLetterAlarms
+from bridge.temporal.connection import TemporalAddress, TemporalConnection
 from tests.support.fake_sdk import Delivered, FakeSdk
-from tests.support.handlers import Failing, Gate, succeed
+from tests.support.handlers import Failing, Gate, Recording, succeed
 from tests.support.running_bridge import (
     RunningBridge,
     bridge_config,
@@ -31,7 +33,7 @@ from tests.support.running_bridge import (
 from tests.support.temporal_server import temporal_server
 from tests.support.waiting import eventually
 from workflows.contract import Pace
-from workflows.names import bulk_id
+from workflows.names import alarm_id, bulk_id
 
 HISTORIES = Path(__file__).parent / "histories"
 QUEUES = {
@@ -170,6 +172,30 @@ async def bulk_that_is_cancelled(bridge: RunningBridge, worker: FakeSdk) -> Work
     return bridge.client.get_workflow_handle(bulk_id(bridge.tenancy, begun["operation_id"]))
 
 
+async def alarm_that_was_told(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    told = Recording()
+    await worker.offer(a__alert=told)
+    await _alarm(bridge).begin("once", "a::alert", count=1, capacity=1, threshold=1, at_ms=0)
+    await eventually(lambda: told.payloads)
+    await _alarm(bridge).end("once")
+    return bridge.client.get_workflow_handle(alarm_id(bridge.tenancy, "once"))
+
+
+async def alarm_that_nobody_heard(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    del worker
+    alarm = bridge.client.get_workflow_handle(alarm_id(bridge.tenancy, "once"))
+    await _alarm(bridge).begin("once", "a::alert", count=1, capacity=1, threshold=1, at_ms=0)
+    await eventually(lambda: _has_event(alarm, "ACTIVITY_TASK_SCHEDULED"))
+    await _alarm(bridge).end("once")
+    return alarm
+
+
+def _alarm(bridge: RunningBridge) -> DeadLetterAlarms:
+    connection = TemporalConnection(TemporalAddress("unused", "default"))
+    connection._client = bridge.client
+    return DeadLetterAlarms(connection, lambda: bridge.tenancy)
+
+
 async def dead_letter_discarded(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
     await worker.offer(a__once=Failing())
     receipt = await worker.enqueue("a::once", {}, "once")
@@ -297,6 +323,8 @@ SHAPES: list[Shape] = [
     lane_that_is_held,
     dead_letter_that_held_a_group,
     chain_that_holds_its_group,
+    alarm_that_was_told,
+    alarm_that_nobody_heard,
     bulk_redrive,
     bulk_that_is_cancelled,
     dedupe_marker,

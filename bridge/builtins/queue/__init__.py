@@ -3,5 +3,6 @@
 from bridge.builtins.queue.bulk import BulkFunctions
 from bridge.builtins.queue.functions import QueueFunctions
 from bridge.builtins.queue.ports import DeadLetterStore, Letter, Resolver
+from bridge.builtins.queue.watch import DeadLetterWatch
 
-__all__ = ["BulkFunctions", "DeadLetterStore", "Letter", "QueueFunctions", "Resolver"]
+__all__ = ["BulkFunctions", "DeadLetterStore", "DeadLetterWatch", "Letter", "QueueFunctions", "Resolver"]

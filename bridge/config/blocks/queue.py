@@ -39,11 +39,21 @@ class DeadLetterLimits(Block):
     """When the dead letters of a queue are too many; ours.
 
     Attributes:
-        capacity: Dead letters the operator is ready to have, for metrics and alert rules; `None` watches
-            nothing.
+        capacity: Dead letters the operator is ready to have; `None` watches nothing.
+        alert_at: The share of the capacity at which there are too many.
+        alert_function_id: The function that is called when there are.
     """
 
     capacity: Annotated[int, Field(ge=1, le=2**32 - 1)] | None = None
+    alert_at: Annotated[float, Field(gt=0, le=1)] = 0.8
+    alert_function_id: Name | None = None
+
+    @field_validator("alert_function_id")
+    @classmethod
+    def _alerts_about_a_capacity(cls, function_id: str | None, info: ValidationInfo) -> str | None:
+        if function_id is not None and info.data.get("capacity") is None:
+            raise conflict("an alert needs `capacity`", "say how many dead letters you are ready to have")
+        return function_id
 
 
 class QueueConfig(Block):

@@ -83,7 +83,7 @@ async def test_every_query_asks_for_what_a_live_bridge_shows(live_labels: dict[s
 def test_the_rules_watch_dead_letters_age_and_providers() -> None:
     found = dict(expressions())
 
-    assert "0.8 * max by (queue) (iii_queue_dead_letter_capacity)" in found["IiiDeadLettersNearCapacity"]
+    assert "iii_queue_dead_letter_alert" in found["IiiDeadLettersNearCapacity"]
     assert "iii_queue_oldest_seconds" in found["IiiQueueIsOld"]
     assert "iii_queue_waiting_for_provider" in found["IiiNoProvider"]
 

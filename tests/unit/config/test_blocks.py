@@ -33,7 +33,7 @@ def test_defaults_of_a_queue_are_those_of_iii_and_ours() -> None:
         "dedupe_field": None,
         "dedupe_window_ms": 300_000,
         "on_dead_letter": "continue",
-        "dlq": {"capacity": None},
+        "dlq": {"capacity": None, "alert_at": 0.8, "alert_function_id": None},
     }
 
 

@@ -316,6 +316,13 @@ CASES = {
         '"block"',
         "remove the key",
     ),
+    "alert about no capacity": (
+        queue("{dlq: {alert_function_id: a::b}}"),
+        "queue 'pay': an alert needs `capacity`",
+        f"{PAY}.dlq.alert_function_id",
+        '"a::b"',
+        "how many dead letters",
+    ),
     "no concurrency": (
         queue("{concurrency: 0}"),
         "queue 'pay': `concurrency` is out of range",

@@ -1,13 +1,13 @@
 """What /metrics tells, from engine events and a hand-moved clock."""
 
-import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.engine.calls import Call
-from bridge.engine.observation import POSTPONED, DeliveryStart, EnqueueStart, QueueState
+from bridge.engine.observation import POSTPONED, DeadLetterLimit, DeliveryStart, EnqueueStart, QueueState
 from bridge.errors import EngineError
 from bridge.listeners.metrics import BridgeMetrics
 from bridge.protocol import payload
@@ -23,19 +23,17 @@ class Setup:
         self.bridge = Bridge()
         self.now_s = 0.0
         self.temporal_is_up = True
-        self.reads = 0
         self.state = QueueState("pay", depth=3, oldest_s=1.5, waiting=2, dead_letters=4)
         self.metrics = BridgeMetrics(
             self.bridge.engine,
             version="1.2.3",
-            queues={"pay": 10, "mail": None},
+            queues={"pay": DeadLetterLimit(capacity=10, threshold=5), "mail": None},
             read_queues=self.read_queues,
             clock_s=lambda: self.now_s,
             now_ms=lambda: NOW_MS,
         )
 
     async def read_queues(self) -> Sequence[QueueState]:
-        self.reads += 1
         if not self.temporal_is_up:
             raise EngineError("away")
         return [self.state]
@@ -165,12 +163,13 @@ async def test_what_temporal_does_not_say_is_not_shown(setup: Setup):
     assert not [key for key in samples if key[0] == "iii_queue_dead_letters"]
 
 
-async def test_many_scrapes_ask_temporal_once(setup: Setup):
-    await asyncio.gather(*(setup.metrics.render() for _ in range(10)))
-    assert setup.reads == 1
-    setup.now_s = 60
-    await setup.metrics.render()
-    assert setup.reads == 2
+async def test_dead_letters_that_reach_the_threshold_show(setup: Setup):
+    samples = await setup.samples()
+    assert samples["iii_queue_dead_letter_threshold", "pay"] == 5
+    assert samples["iii_queue_dead_letter_alert", "pay"] == 0
+
+    setup.state = replace(setup.state, dead_letters=5)
+    assert (await setup.samples())["iii_queue_dead_letter_alert", "pay"] == 1
 
 
 async def test_connections_are_counted_when_asked(setup: Setup):
