@@ -27,8 +27,9 @@ log = structlog.get_logger("bridge.session")
 MOST_REGISTRATIONS = 20_000
 """How many functions, triggers and trigger types one connection may register together."""
 
-MOST_BYTES = 128 * 1024 * 1024
-"""How large their schemas, configurations and metadata may be together."""
+MOST_BYTES = 16 * 1024 * 1024
+"""How large their schemas, configurations and metadata may be together: lists of what is on offer hold those
+of every worker, and must fit into one message."""
 
 
 class Registrations:

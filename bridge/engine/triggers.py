@@ -121,6 +121,7 @@ class TriggerRegistry:
     def __init__(self) -> None:
         self._types: dict[tuple[str, str], list[TriggerType]] = {}
         self._bindings: dict[str, Binding] = {}
+        self._by_type: dict[str, dict[str, Binding]] = {}
         self._in_force: dict[str, TriggerType] = {}
         self._answers: dict[str, Callable[[ErrorBody | None], None]] = {}
 
@@ -132,7 +133,7 @@ class TriggerRegistry:
         key = (trigger_type.namespace, trigger_type.id)
         others = [each for each in self._types.get(key, ()) if each.provider != trigger_type.provider]
         self._types[key] = [*others, trigger_type]
-        for binding in list(self._bindings.values()):
+        for binding in self._bound_to(trigger_type.id):
             if self._resolve(binding) is trigger_type:
                 self._hand_over(binding, trigger_type)
 
@@ -146,7 +147,7 @@ class TriggerRegistry:
         providers.remove(withdrawn)
         if not providers:
             del self._types[key]
-        for binding in [each for each in self.bindings if self._in_force[each.id] is withdrawn]:
+        for binding in [each for each in self._bound_to(type_id) if self._in_force.get(each.id) is withdrawn]:
             del self._in_force[binding.id]
             if successor := self._resolve(binding):
                 self._hand_over(binding, successor)
@@ -163,10 +164,16 @@ class TriggerRegistry:
             trigger_type.provider.bind(binding)
             self._in_force[binding.id] = trigger_type
         self._bindings[binding.id] = binding
+        self._by_type.setdefault(binding.trigger_type, {})[binding.id] = binding
 
     def unbind(self, binding_id: str) -> Binding | None:
         """Remove a binding; returns it, or `None` when the id is unknown."""
         binding = self._bindings.pop(binding_id, None)
+        if binding is not None:
+            same_type = self._by_type[binding.trigger_type]
+            del same_type[binding_id]
+            if not same_type:
+                del self._by_type[binding.trigger_type]
         trigger_type = self._in_force.pop(binding_id, None)
         self._answers.pop(binding_id, None)
         if binding is not None and trigger_type is not None:
@@ -225,6 +232,10 @@ class TriggerRegistry:
         """Every binding in force."""
         return (each for each in list(self._bindings.values()) if each.id in self._in_force)
 
+    def _bound_to(self, type_id: str) -> list[Binding]:
+        """Return the bindings to a type, whoever provides it, in force or parked."""
+        return list(self._by_type.get(type_id, {}).values())
+
     def _hand_over(self, binding: Binding, trigger_type: TriggerType) -> None:
         """Bring a binding to a type that has come to be in force for it."""
         previous = self._in_force.pop(binding.id, None)
@@ -246,5 +257,9 @@ class TriggerRegistry:
 
 
 def _tell_owner(binding: Binding, error: ErrorBody) -> None:
-    if binding.owner is not None:
-        binding.owner.send(TriggerRejected(binding.id, binding.trigger_type, binding.function_id, error))
+    owner = binding.owner
+    if owner is None:
+        return
+    if too_large := owner.refusal_of(0, error.code, error.message, error.stacktrace):
+        error = ErrorBody(error.code[:100], str(too_large))
+    owner.send(TriggerRejected(binding.id, binding.trigger_type, binding.function_id, error))

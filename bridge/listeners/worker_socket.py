@@ -6,7 +6,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -25,6 +25,7 @@ from bridge.entrance import OPEN_ENTRANCE, Entrance, refuse_upgrade
 from bridge.listeners.channel_socket import CHANNEL_PATH_PREFIX, ChannelSocket
 from bridge.listeners.handshake import Handshake, ip_address
 from bridge.listeners.outbox import Outbox, OutboxEndedError
+from bridge.listeners.peer_connection import PeerConnection
 from bridge.protocol import codec
 from bridge.protocol.outbound import OutboundMessage
 
@@ -118,6 +119,7 @@ class WorkerSocket:
             port,
             backlog=BACKLOG,
             process_request=self._route,
+            create_connection=PeerConnection,
             compression=None,
             max_size=self._limits.message_bytes,
             open_timeout=self._limits.handshake_timeout_s,
@@ -210,28 +212,31 @@ class WorkerSocket:
             pass
 
     async def _read(self, connection: ServerConnection, session: WorkerSession, worker: Worker) -> None:
-        taken = 0
-        try:
-            async for frame in connection:
-                if isinstance(frame, bytes) and frame[:4] in codec.TELEMETRY_PREFIXES:
-                    self._on_telemetry(frame)
-                else:
-                    session.receive(frame)
-                if not await worker.backlog.wait_for_room():
-                    log.warning("calls refused: too many are in progress", worker_id=worker.id)
-                taken += 1
-                if taken % FAIR_SHARE == 0:
-                    await asyncio.sleep(0)  # frames that came in one piece are read without a pause
-        except ConnectionClosed as exc:
-            log.debug("connection lost", reason=str(exc))
+        async for frame in _frames(connection):
+            if isinstance(frame, bytes) and frame[:4] in codec.TELEMETRY_PREFIXES:
+                self._on_telemetry(frame)
+            else:
+                session.receive(frame)
+            if not await worker.backlog.wait_for_room():
+                log.warning("calls refused: too many are in progress", worker_id=worker.id)
 
     async def _serve_telemetry(self, connection: ServerConnection, _: Access) -> None:
-        try:
-            async for frame in connection:
-                if isinstance(frame, bytes):
-                    self._on_telemetry(frame)
-        except ConnectionClosed as exc:
-            log.debug("telemetry connection lost", reason=str(exc))
+        async for frame in _frames(connection):
+            if isinstance(frame, bytes):
+                self._on_telemetry(frame)
+
+
+async def _frames(connection: ServerConnection) -> AsyncIterator[str | bytes]:
+    """Yield the frames of a connection until it is lost, and let others have their turn in between."""
+    taken = 0
+    try:
+        async for frame in connection:
+            yield frame
+            taken += 1
+            if taken % FAIR_SHARE == 0:
+                await asyncio.sleep(0)  # frames that came in one piece are read without a pause
+    except ConnectionClosed as exc:
+        log.debug("connection lost", reason=str(exc))
 
 
 async def _write(connection: ServerConnection, outbox: Outbox) -> None:

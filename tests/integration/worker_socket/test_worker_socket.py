@@ -1,12 +1,8 @@
 """The worker socket on a real port: what one peer does, no other peer notices (spec 01 §1)."""
 
 import asyncio
-import base64
 import json
-import os
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
@@ -14,39 +10,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from bridge.listeners.worker_socket import SocketLimits
-from tests.integration.worker_socket.live import LiveBridge, live_bridge
+from tests.integration.worker_socket.live import live_bridge
+from tests.integration.worker_socket.raw import greeting_of, raw_connection, say
 
 CALL = "5b0c2d2e-0000-4000-8000-000000000001"
 MIB = 1024 * 1024
-
-
-@asynccontextmanager
-async def raw_connection(
-    live: LiveBridge, path: str = "/"
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Open a WebSocket and leave everything after the handshake to the test: no pongs, no close frames."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
-    key = base64.b64encode(os.urandom(16)).decode()
-    writer.write(
-        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-    )
-    head = await reader.readuntil(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 101 ")
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
-
-
-async def greeting_of(reader: asyncio.StreamReader) -> dict[str, str]:
-    """Read the first frame, which is short and unmasked."""
-    first, length = await reader.readexactly(2)
-    assert first == 0x81
-    if length == 126:
-        (length,) = struct.unpack("!H", await reader.readexactly(2))
-    return json.loads(await reader.readexactly(length))
 
 
 async def test_two_workers_call_each_other(live):
@@ -73,6 +41,13 @@ async def test_other_paths_are_not_found(live, path):
 async def test_the_paths_of_the_protocol_take_any_query(live, path):
     async with connect(live.url + path, compression="deflate") as connection:
         assert connection.protocol.extensions == []
+
+
+@pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "nonsense"])
+async def test_any_origin_is_taken_because_the_sdk_for_browsers_has_one(live, origin):
+    async with connect(live.url, origin=origin, subprotocols=["iii"]) as connection:
+        assert json.loads(await connection.recv())["type"] == "workerregistered"
+        assert connection.subprotocol is None
 
 
 async def test_a_plain_http_request_is_refused(live):
@@ -192,12 +167,6 @@ async def test_a_peer_that_does_not_read_is_dropped_and_nobody_else_notices():
 
         assert answer["error"]["code"] == "invocation_stopped"
         assert await caller.is_served()
-
-
-def say(writer: asyncio.StreamWriter, message: dict[str, object]) -> None:
-    """Send a text frame, masked with zeros."""
-    text = json.dumps(message).encode()
-    writer.write(b"\x81" + bytes([0x80 | 126]) + struct.pack("!H", len(text)) + b"\0\0\0\0" + text)
 
 
 async def test_a_peer_that_answers_no_pings_is_found_and_nobody_else_is_harmed():

@@ -88,6 +88,16 @@ def test_results_may_come_in_any_order(caller, provider):
     assert [(each["invocation_id"], each["result"]) for each in answers] == [(uuid(2), 2), (uuid(1), 1)]
 
 
+def test_two_calls_under_one_id_are_two_calls(caller, provider):
+    for number in (1, 2):
+        caller.say("invokefunction", function_id="f", invocation_id=CALL, data=number)
+    for asked in provider.take("invokefunction"):
+        result = {"invocation_id": asked["invocation_id"], "function_id": "f", "result": asked["data"]}
+        provider.say("invocationresult", **result)
+
+    assert [each["result"] for each in caller.take("invocationresult")] == [1, 2]
+
+
 def test_an_answer_counts_once_and_only_from_the_worker_that_was_asked(caller, provider, bridge):
     stranger = bridge.connect_greeted()
     caller.say("invokefunction", function_id="f", invocation_id=CALL)

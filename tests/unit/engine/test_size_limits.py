@@ -88,3 +88,16 @@ async def test_a_binding_too_large_for_its_provider_is_refused(namespaced, calle
 
     assert caller.take_one("triggerregistrationresult")["error"]["code"] == "payload_too_large"
     assert old.take() == []
+
+
+async def test_a_refusal_too_large_for_the_owner_of_a_binding_is_shortened(namespaced, caller):
+    old = namespaced.connect_greeted()
+    await old.introduce(**OLD_PYTHON)
+    caller.say("registertriggertype", id="t", description="d")
+    old.say("registertrigger", id="b", trigger_type="t", function_id="f", config={})
+    error = {"code": "c", "message": "x" * MIB}
+    caller.say("triggerregistrationresult", id="b", trigger_type="t", function_id="f", error=error)
+
+    told = old.take_one("triggerregistrationresult")["error"]
+    assert told["code"] == "c"
+    assert "takes at most" in told["message"]
