@@ -1,4 +1,4 @@
-"""What real SDKs make of being turned away, where `duplicate_functions: reject` is configured (spec 01 §3.6)."""
+"""What real SDKs make of being turned away where `duplicate_functions` is `reject` (spec 01 §3.6)."""
 
 import asyncio
 import json
@@ -32,13 +32,14 @@ async def test_a_python_worker_whose_name_is_taken_gives_up_and_says_why(bridge:
                 process.kill()
         told = json.loads(output)
 
-        assert {key: told[key] for key in ("code", "namespace", "worker_name", "owner_worker_id", "state")} == {
+        why = {
             "code": "WORKER_NAMESPACE_CONFLICT",
             "namespace": "default",
             "worker_name": "client",
             "owner_worker_id": owner.worker.id,
             "state": "failed",
         }
+        assert {key: told[key] for key in why} == why
         assert await owner.run("echo", {"a": 1}) == {"a": 1}
 
 

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bridge.engine.calls import Job
+from bridge.engine.calls import Call, Job
 from bridge.errors import FunctionFailedError
+from bridge.protocol import payload
 from tests.conformance.client_process import running_client
 from tests.conformance.rust.build import rust_worker
 from tests.conformance.sdk_worker import Receipts, Sdk, SdkWorker, offered
@@ -166,6 +167,28 @@ async def test_a_trigger_of_a_built_in_type_fires_until_it_is_removed(client):
 
     assert {"event": "worker_connected", "worker_id": other.id} in notes
     assert not list(client.bridge.engine.triggers.bindings)
+
+
+async def test_a_trigger_type_of_the_worker_is_bound_fired_and_unbound(client):
+    async with client.bridge.client() as consumer:
+        await consumer.introduce()
+        await consumer.say("registerfunction", id="consumer::f")
+        bound = {"trigger_type": "client::type", "function_id": "consumer::f", "config": {"a": 1}}
+        binding_id = (await consumer.call("engine::register_trigger", bound))["result"]["id"]
+        provided = (await client.run("provided"))["bound"]
+        assert provided == {binding_id: {"function_id": "consumer::f", "config": {"a": 1}}}
+        assert await client.run("fire", {"event": 1}) == 1
+        assert (await consumer.hear("invokefunction"))["data"]["event"] == 1
+        await consumer.call("engine::unregister_trigger", {"id": binding_id})
+    await client.until(lambda provided: binding_id in provided["removed"], "provided")
+
+
+async def test_a_provider_may_refuse_a_binding(client):
+    bound = {"trigger_type": "client::type", "function_id": "f", "config": {"refuse": True}}
+    outcome = await client.bridge.engine.invoke(Call("engine::register_trigger", payload.encode(bound)))
+
+    with pytest.raises(FunctionFailedError, match="refused by the provider"):
+        outcome.unwrap()
 
 
 async def test_large_payloads_reach_the_sdk(client):

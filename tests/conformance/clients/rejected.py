@@ -34,5 +34,5 @@ def rejection() -> RegistrationRejectedError:
 
 
 told = rejection()
-print(json.dumps({**vars(told), "state": worker.get_connection_state()}))
+sys.stdout.write(json.dumps({**vars(told), "state": worker.get_connection_state()}))
 worker.shutdown()

@@ -2,19 +2,47 @@
 //!
 //! Usage: worker URL NAME. It runs until its standard input is closed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use iii_sdk::protocol::TriggerRequest;
 use iii_sdk::runtime::WorkerMetadata;
-use iii_sdk::trigger::Trigger;
-use iii_sdk::{register_worker, Error, IIIClient, InitOptions, RegisterFunction, TriggerAction};
+use iii_sdk::trigger::{Trigger, TriggerConfig, TriggerHandler};
+use iii_sdk::{
+    register_worker, Error, IIIClient, InitOptions, RegisterFunction, RegisterTriggerType, TriggerAction,
+};
 use serde_json::{json, Value};
 use tokio::io::AsyncReadExt;
 
 type Answer = Result<Value, Error>;
+
+/// The provider of the trigger type `<name>::type`.
+#[derive(Clone, Default)]
+struct Provider {
+    bound: Arc<Mutex<BTreeMap<String, Value>>>,
+    removed: Arc<Mutex<Vec<String>>>,
+}
+
+#[async_trait]
+impl TriggerHandler for Provider {
+    async fn register_trigger(&self, binding: TriggerConfig) -> Result<(), Error> {
+        if binding.config["refuse"] == true {
+            return Err(Error::Handler("refused by the provider".to_string()));
+        }
+        let about = json!({ "function_id": binding.function_id, "config": binding.config });
+        self.bound.lock().unwrap().insert(binding.id, about);
+        Ok(())
+    }
+
+    async fn unregister_trigger(&self, binding: TriggerConfig) -> Result<(), Error> {
+        self.bound.lock().unwrap().remove(&binding.id);
+        self.removed.lock().unwrap().push(binding.id);
+        Ok(())
+    }
+}
 
 #[derive(Clone)]
 struct Worker {
@@ -22,6 +50,7 @@ struct Worker {
     name: String,
     noted: Arc<Mutex<Vec<Value>>>,
     triggers: Arc<Mutex<HashMap<String, Trigger>>>,
+    provider: Provider,
 }
 
 impl Worker {
@@ -121,13 +150,40 @@ async fn unbind(worker: Worker, trigger: Value) -> Answer {
     Ok(Value::Null)
 }
 
+async fn fire(worker: Worker, event: Value) -> Answer {
+    let bound: Vec<Value> = worker.provider.bound.lock().unwrap().values().cloned().collect();
+    for binding in &bound {
+        let call = json!({ "function_id": binding["function_id"], "payload": event, "void": true });
+        worker.trigger(&call).await?;
+    }
+    Ok(json!(bound.len()))
+}
+
+async fn provided(worker: Worker, _: Value) -> Answer {
+    let Provider { bound, removed } = &worker.provider;
+    Ok(json!({ "bound": *bound.lock().unwrap(), "removed": *removed.lock().unwrap() }))
+}
+
+#[allow(deprecated)] // as `bind`
+fn provide(worker: &Worker) {
+    let trigger_type = RegisterTriggerType::new(worker.id_of("type"), "d", worker.provider.clone());
+    worker.client.register_trigger_type(trigger_type);
+}
+
 #[tokio::main]
 async fn main() {
     let mut arguments = std::env::args().skip(1);
     let (url, name) = (arguments.next().expect("a URL"), arguments.next().expect("a name"));
     let metadata = WorkerMetadata { name: name.clone(), ..Default::default() };
     let client = register_worker(&url, InitOptions { metadata: Some(metadata), ..Default::default() });
-    let worker = Worker { client: client.clone(), name, noted: Arc::default(), triggers: Arc::default() };
+    let worker = Worker {
+        client: client.clone(),
+        name,
+        noted: Arc::default(),
+        triggers: Arc::default(),
+        provider: Provider::default(),
+    };
+    provide(&worker);
 
     worker.offer("echo", echo);
     worker.offer("nothing", nothing);
@@ -139,6 +195,8 @@ async fn main() {
     worker.offer("notes", notes);
     worker.offer("bind", bind);
     worker.offer("unbind", unbind);
+    worker.offer("fire", fire);
+    worker.offer("provided", provided);
     let echo_sync = RegisterFunction::new(|data: Value| -> Answer { Ok(data) });
     client.register_function(worker.id_of("echo_sync"), echo_sync);
     let with_metadata = |data: Value, metadata: Option<Value>| async move {
