@@ -69,6 +69,7 @@ def observability_settings(
         logs_batch_size=block.logs_batch_size,
         logs_flush_interval_ms=block.logs_flush_interval_ms,
         print_logs=block.logs_console_output,
+        print_log_data=block.logs_console_data,
         alerts=tuple(_alert(each) for each in block.alerts),
     )
 

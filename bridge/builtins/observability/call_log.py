@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 
@@ -28,9 +29,13 @@ class CallLog(Observer):
 
     def __init__(self, clock_s: Callable[[], float]) -> None:
         self._clock_s = clock_s
+        self._attempts: dict[str, dict[str, Any]] = {}
 
     def call_started(self, start: CallStart) -> Callable[[Outcome], None] | None:
         """Log a call when it ends, if such lines are wanted at all."""
+        # An attempt learns who runs it from its call, which has the same trace context.
+        if (attempt := self._attempts.get(start.call.traceparent or "")) is not None and start.worker:
+            attempt["worker_id"] = start.worker.id
         if not _is_wanted(logging.DEBUG):
             return None
         call, began_s = start.call, self._clock_s()
@@ -54,17 +59,20 @@ class CallLog(Observer):
         if not _is_wanted(logging.INFO):
             return None
         began_s = self._clock_s()
+        about: dict[str, Any] = {
+            "function_id": start.function_id,
+            "queue": start.queue,
+            "chain_id": start.chain_id,
+            "step": start.receipt,
+            "workflow_id": start.workflow_id,
+            "attempt": start.attempt,
+            "worker_id": None,
+        }
+        self._attempts[start.traceparent] = about
 
         def end(error: ErrorBody | None) -> None:
-            about = {
-                "function_id": start.function_id,
-                "queue": start.queue,
-                "chain_id": start.chain_id,
-                "step": start.receipt,
-                "workflow_id": start.workflow_id,
-                "attempt": start.attempt,
-                "duration_ms": self._milliseconds_since(began_s),
-            }
+            self._attempts.pop(start.traceparent, None)
+            about["duration_ms"] = self._milliseconds_since(began_s)
             if error is None:
                 log.debug("attempt succeeded", **about)
             elif error.code == POSTPONED:

@@ -139,12 +139,12 @@ class Logs:
 
     def _handler(self, level: str) -> Callable[[Call], Any]:
         async def write(call: Call) -> msgspec.Raw:
-            self._write(level, decode_input(call, _input_decoder), len(call.data))
+            self._write(level, decode_input(call, _input_decoder), call)
             return payload.NULL
 
         return write
 
-    def _write(self, level: str, given: _LogInput, size_bytes: int) -> None:
+    def _write(self, level: str, given: _LogInput, call: Call) -> None:
         now_ns = self._now_ns()
         attributes = given.data if isinstance(given.data, dict) else {}
         record = otlp.LogRecord(
@@ -163,13 +163,13 @@ class Logs:
             return
         entry = _entry(record, resource, scope.scope, now_ns)
         own = {"service.name": self._settings.service_name}
-        self._keep(msgspec.structs.replace(entry, resource=own, attributes=attributes), size_bytes)
+        self._keep(msgspec.structs.replace(entry, resource=own, attributes=attributes), len(call.data), call)
         if self._export is not None:
             self._export(otlp.ResourceLogs(resource, [scope]), 1)
 
-    def _keep(self, entry: LogEntry, size_bytes: int) -> None:
+    def _keep(self, entry: LogEntry, size_bytes: int, call: Call | None = None) -> None:
         if self._settings.print_logs:
-            _print(entry)
+            _print(entry, call, with_data=self._settings.print_log_data)
         if self._settings.logs.memory:
             self._store.add(entry, size_bytes)
             for listener in self.on_log:
@@ -223,8 +223,17 @@ def _level(severity_number: int) -> str:
     return levels[min(max(0, severity_number - 1) // _SEVERITY_STEP, len(levels) - 1)]
 
 
-def _print(entry: LogEntry) -> None:
+def _print(entry: LogEntry, call: Call | None, *, with_data: bool) -> None:
     level = _level(entry.severity_number)
     write = getattr(printed, {"trace": "debug", "warn": "warning"}.get(level, level))
-    about = {"service": entry.service_name, "trace_id": entry.trace_id, "data": entry.attributes}
+    job = call.job if call else None
+    about = {
+        "service": entry.service_name,
+        "worker_id": call.caller.id if call and call.caller else None,
+        "chain_id": job.chain_id if job else None,
+        "step": job.receipt if job else None,
+        "trace_id": entry.trace_id,
+        "span_id": entry.span_id,
+        "data": entry.attributes if with_data else None,
+    }
     write(entry.body, **{key: value for key, value in about.items() if value})

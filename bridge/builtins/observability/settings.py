@@ -83,6 +83,7 @@ class ObservabilitySettings:
         service_name: What the bridge calls itself in its own telemetry.
         endpoint: Where OTLP goes.
         print_logs: Whether logs also become lines of the bridge's own log.
+        print_log_data: Whether these lines have the data of the logs, which may be anybody's.
     """
 
     version: str
@@ -103,4 +104,5 @@ class ObservabilitySettings:
     logs_batch_size: int = 100
     logs_flush_interval_ms: int = 5000
     print_logs: bool = True
+    print_log_data: bool = False
     alerts: tuple[AlertRule, ...] = ()

@@ -141,6 +141,7 @@ class ObservabilityBlock(Block):
     logs_flush_interval_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 5000
     logs_sampling_ratio: Ratio = 1.0
     logs_console_output: bool = True
+    logs_console_data: bool = False
     alerts: Annotated[tuple[AlertRule, ...], Field(strict=False)] = ()
     level: Name = "info"
     format: Literal["default", "json"] = "default"

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -5,6 +6,7 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
+from tests.integration.observability.collector import Collector
 from tests.support.running_bridge import RunningBridge, bridge_config, running_bridge, write_config
 
 QUEUES: dict[str, Any] = {
@@ -17,6 +19,15 @@ QUEUES: dict[str, Any] = {
 def blocks() -> list[dict[str, Any]]:
     """Blocks besides those of every bridge; modules override it."""
     return []
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Collector]:
+    collector = Collector()
+    server = await asyncio.start_server(collector.serve, "127.0.0.1", 0)
+    collector.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield collector
 
 
 @pytest.fixture

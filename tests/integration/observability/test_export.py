@@ -1,58 +1,18 @@
 """Telemetry on its way to a collector, on a real socket."""
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
 import structlog
 
 from bridge.builtins.observability import Destination, ObservabilitySettings
+from tests.integration.observability.collector import Collector
 from tests.support.waiting import eventually
 from tests.unit.builtins.observability.harness import Harness, span
 
 SETTINGS = ObservabilitySettings(version="1.2.3", print_logs=False, logs_batch_size=1)
 OTLP = Destination(otlp=True)
-
-
-class Collector:
-    """A collector that takes what it is sent, or answers with another status."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[str, Any]] = []
-        self.status = 200
-        self.url = ""
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        length = next(line for line in head.lower().splitlines() if line.startswith("content-length:"))
-        body = await reader.readexactly(int(length.partition(":")[2]))
-        if self.status == httpx.codes.OK:
-            self.received.append((head.split(" ")[1], json.loads(body)))
-        writer.write(f"HTTP/1.1 {self.status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
-        await writer.drain()
-        writer.close()
-
-    def names(self) -> list[str]:
-        return [
-            each["name"]
-            for _, body in self.received
-            for sender in body.get("resourceSpans", ())
-            for scope in sender["scopeSpans"]
-            for each in scope["spans"]
-        ]
-
-
-@pytest.fixture
-async def collector() -> AsyncIterator[Collector]:
-    collector = Collector()
-    server = await asyncio.start_server(collector.serve, "127.0.0.1", 0)
-    collector.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server:
-        yield collector
 
 
 def harness_for(collector: Collector, **settings: Any) -> Harness:

@@ -2,13 +2,16 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import structlog
 
 from bridge.builtins.observability.call_log import CallLog
 from bridge.engine.calls import Call, Job, Outcome
+from bridge.engine.functions import Function
 from bridge.engine.observation import POSTPONED, CallStart, DeliveryStart
+from bridge.engine.workers import Worker
 from bridge.protocol import payload
 from bridge.protocol.inbound import ErrorBody
 
@@ -20,6 +23,7 @@ IDS = {
     "step": "receipt",
     "workflow_id": "iii.chain/x",
     "attempt": 2,
+    "worker_id": None,
     "duration_ms": 0.0,
 }
 
@@ -55,6 +59,29 @@ def test_an_attempt_is_a_line_with_its_chain_step_and_function(
         end(error)
 
     assert lines == [expected | IDS]
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
+def test_the_line_of_an_attempt_names_the_worker_that_ran_it(level: int) -> None:
+    logging.getLogger("bridge.calls").setLevel(level)
+    told = CallLog(lambda: 0)
+    worker = Worker(
+        id="worker-1", send=lambda _: None, abort=lambda: None, reattach_token="", connected_at_ms=0
+    )
+    function = Function("shop::pay", "default", worker)
+    traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
+    end = told.delivery_started(replace(START, traceparent=traceparent))
+    other = told.delivery_started(replace(START, traceparent=f"00-{'a' * 32}-{'c' * 16}-01"))
+    assert end is not None
+    assert other is not None
+    told.call_started(
+        CallStart(Call("shop::pay", payload.encode({}), traceparent=traceparent), function, traceparent)
+    )
+    with structlog.testing.capture_logs() as lines:
+        end(ErrorBody("declined", "no funds"))
+        other(ErrorBody("declined", "no funds"))
+
+    assert [line["worker_id"] for line in lines] == ["worker-1", None]
 
 
 def test_a_call_is_a_line_without_its_payload() -> None:

@@ -6,7 +6,10 @@ import pytest
 import structlog
 
 from bridge.builtins.observability import Destination, ObservabilitySettings
+from bridge.engine.calls import Call, Job
+from bridge.engine.workers import Worker
 from bridge.errors import FunctionFailedError, TriggerRejectedError
+from bridge.protocol import payload
 from tests.unit.builtins.observability.harness import MS_NS, T0_MS, TRACE, Harness, attributes
 
 SETTINGS = ObservabilitySettings(version="1.2.3", print_logs=False)
@@ -197,7 +200,7 @@ async def test_logs_are_lines_of_the_bridges_own_log_if_wanted() -> None:
             "engine::log::warn", {"message": "slow", "data": {"ms": 5}, "service_name": "billing"}
         )
 
-    assert lines == [{"event": "slow", "log_level": "warning", "service": "billing", "data": {"ms": 5}}]
+    assert lines == [{"event": "slow", "log_level": "warning", "service": "billing"}]
     await harness.aclose()
 
 
@@ -258,3 +261,25 @@ async def test_functions_that_cannot_keep_up_do_not_pile_up_calls(harness: Harne
     harness.send_logs(record("later"))
     await harness.settle()
     assert [each["body"] for each in received] == ["0", "1", "later"]
+
+
+@pytest.mark.parametrize("with_data", [False, True])
+async def test_a_printed_log_has_the_ids_of_its_sender_and_its_data_only_if_asked(with_data: bool) -> None:
+    harness = Harness(replace(SETTINGS, print_logs=True, print_log_data=with_data))
+    worker = Worker(
+        id="worker-1", send=lambda _: None, abort=lambda: None, reattach_token="", connected_at_ms=0
+    )
+    call = Call(
+        "engine::log::warn",
+        payload.encode({"message": "declined", "data": {"card": "4111"}, "trace_id": TRACE}),
+        caller=worker,
+        job=Job("chain-1", "home", "iii.chain/x", "step-1"),
+    )
+    with structlog.testing.capture_logs() as lines:
+        await harness.engine.invoke(call)
+
+    ids = {"service": "unknown", "worker_id": "worker-1", "chain_id": "chain-1", "step": "step-1"}
+    told = {"event": "declined", "log_level": "warning", **ids, "trace_id": TRACE}
+    assert lines == [told | ({"data": {"card": "4111"}} if with_data else {})]
+    (kept,) = (await harness.call("engine::logs::list", {}))["logs"]
+    assert kept["attributes"] == {"card": "4111"}
