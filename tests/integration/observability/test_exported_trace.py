@@ -41,7 +41,7 @@ async def test_an_order_is_one_tree_of_spans_for_a_collector(
         children = sorted(below.get(span_id, ()), key=lambda each: int(each["startTimeUnixNano"]))
         return [(each["name"], tree(each["spanId"])) for each in children]
 
-    # A handler is given the trace context of its caller (spec 01 §4.8), so what it enqueues is beside its call.
+    # A handler is given the trace context of its caller (spec 01 §4.8): what it enqueues is beside its call.
     attempt = ("deliver orders::charge", [("call orders::charge", [])])
     charge = ("enqueue orders::charge", [attempt, attempt])
     validate = ("deliver orders::validate", [("call orders::validate", []), charge])
