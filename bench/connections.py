@@ -8,7 +8,6 @@ import json
 import statistics
 import sys
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from websockets.exceptions import WebSocketException
 from bridge.builtins.engine_functions import EngineFunctions
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine
+from bridge.ids import new_uuid
 from bridge.listeners.open_files import raise_open_file_limit
 from bridge.listeners.worker_socket import SocketLimits, WorkerSocket
 from bridge.protocol import payload
@@ -97,7 +97,7 @@ async def _bridge(port: int) -> AsyncIterator[tuple[Engine, int]]:
         def spawn(work: Coroutine[Any, Any, None], name: str) -> None:
             tasks.create_task(work, name=name)
 
-        engine = Engine(spawn=spawn, new_id=lambda: str(uuid.uuid4()))
+        engine = Engine(spawn=spawn, new_id=new_uuid)
         functions = EngineFunctions(engine, "bench")
         functions.register(engine)
         await functions.start()

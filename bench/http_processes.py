@@ -10,7 +10,6 @@ import os
 import socket
 import sys
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,6 +27,7 @@ from bridge.builtins.channels import Channels, ChannelTable
 from bridge.builtins.engine_functions import EngineFunctions
 from bridge.builtins.http import Http, HttpSettings
 from bridge.engine.engine import Engine
+from bridge.ids import new_uuid
 from bridge.listeners.channel_socket import ChannelSocket
 from bridge.listeners.worker_socket import SocketLimits, WorkerSocket
 
@@ -100,7 +100,7 @@ async def _serve_bridge() -> None:
         def spawn(work: Coroutine[Any, Any, None], name: str) -> None:
             tasks.create_task(work, name=name)
 
-        engine = Engine(spawn=spawn, new_id=lambda: str(uuid.uuid4()))
+        engine = Engine(spawn=spawn, new_id=new_uuid)
         table = ChannelTable(new_id=engine.new_id, now_ms=lambda: time.time_ns() // 1_000_000)
         EngineFunctions(engine, "bench").register(engine)
         Channels(table, spawn).register(engine)

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import time
-import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from bridge.config.blocks.adapters import Adapter
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine, Spawn
 from bridge.errors import ConfigError
+from bridge.ids import new_uuid
 from bridge.listeners.admin import AdminServer, Checks
 from bridge.listeners.channel_socket import ChannelSocket
 from bridge.listeners.metrics import BridgeMetrics, ReadQueues
@@ -137,7 +137,7 @@ class Bridge:
         async with _task_scope() as spawn, AsyncExitStack() as closing:
             engine = Engine(
                 spawn=spawn,
-                new_id=lambda: str(uuid.uuid4()),
+                new_id=new_uuid,
                 duplicates=self._config.temporal.duplicate_functions,
             )
             temporal = TemporalService(

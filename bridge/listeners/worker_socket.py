@@ -5,7 +5,6 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -22,6 +21,7 @@ from bridge.engine.engine import Engine
 from bridge.engine.session import WorkerSession
 from bridge.engine.workers import Worker
 from bridge.entrance import OPEN_ENTRANCE, Entrance, refuse_upgrade
+from bridge.ids import new_uuid
 from bridge.listeners.channel_socket import CHANNEL_PATH_PREFIX, ChannelSocket
 from bridge.listeners.handshake import Handshake, ip_address
 from bridge.listeners.outbox import Outbox, OutboxEndedError
@@ -179,10 +179,10 @@ class WorkerSocket:
                 connection.transport.abort()
 
         worker = Worker(
-            id=str(uuid.uuid4()),
+            id=new_uuid(),
             send=send,
             abort=connection.transport.abort,
-            reattach_token=str(uuid.uuid4()),
+            reattach_token=new_uuid(),
             connected_at_ms=time.time_ns() // 1_000_000,
             ip_address=ip_address(connection),
             access=access,
