@@ -201,6 +201,22 @@ class KeyValueStoreContract:
         assert await store.list_scopes("a_") == ["a_"]
         assert await store.list_scopes("c") == []
 
+    async def test_lists_amid_writes_and_deletes_show_each_entry_once(self, store: KeyValueStore) -> None:
+        async def come_and_go(writer: int) -> None:
+            key = str(writer % 4)
+            for _ in range(10):
+                await store.set("orders", key, key.encode())
+                await store.delete("orders", key)
+
+        async def look() -> None:
+            for _ in range(20):
+                values = await store.list("orders")
+                assert len(values) == len(set(values))
+                assert list(await store.list_scopes()) in ([], ["orders"])
+
+        await asyncio.gather(*(come_and_go(writer) for writer in range(12)), look(), look())
+        assert (list(await store.list("orders")), list(await store.list_scopes())) == ([], [])
+
     async def test_any_text_is_a_name_of_its_own(self, store: KeyValueStore) -> None:
         for scope in UNUSUAL_NAMES:
             for key in UNUSUAL_NAMES:
