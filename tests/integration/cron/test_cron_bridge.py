@@ -10,7 +10,7 @@ from temporalio.client import Client, ScheduleHandle
 from temporalio.service import RPCError
 
 from tests.support.fake_sdk import FakeSdk
-from tests.support.handlers import Gate, succeed
+from tests.support.handlers import Failing, Gate, succeed
 from tests.support.running_bridge import RunningBridge, bridge_config, events, running_bridge, write_config
 from tests.support.waiting import eventually
 
@@ -84,6 +84,16 @@ async def test_a_schedule_whose_worker_does_not_return_fires_no_more_and_is_dele
 
     await eventually(is_gone)
     assert len(counts) == 2  # the number of fires while it was paused, and then none
+
+
+async def test_a_function_that_fails_is_called_again_at_the_next_time(start: Start) -> None:
+    bridge = await start()
+    worker, failing = await bridge.connect(), Failing()
+    await worker.offer(reports__every_second=failing)
+    await bind(worker, "reports::every_second", "* * * * * *")
+    await eventually(lambda: len(failing.calls) > 1)
+    times = [call.data["scheduled_time"] for call in failing.calls]
+    assert times == sorted(set(times))
 
 
 async def test_a_fire_holds_no_slot_of_the_bridges_own_activities(start: Start) -> None:
