@@ -73,6 +73,10 @@ class ChannelSocket:
 
     def check(self, connection: ServerConnection, request: Request) -> Response | None:
         """Return the answer that refuses the upgrade, or `None` when it may go on."""
+        if request.method != "GET":
+            refusal = connection.respond(HTTPStatus.METHOD_NOT_ALLOWED, "")
+            refusal.headers["Allow"] = "GET"
+            return refusal
         query = parse_qs(request.path.partition("?")[2])
         if "key" not in query or query.get("dir", [""])[-1] not in ("read", "write"):
             return connection.respond(

@@ -8,7 +8,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from bridge.builtins.channels import Channel
 from tests.integration.http.raw_worker import raw_worker
-from tests.integration.http.running_bridge import Bridge, eventually
+from tests.integration.http.running_bridge import Bridge, eventually, raw_exchange
 
 
 def url_of(bridge: Bridge, channel: Channel, direction: str) -> str:
@@ -56,6 +56,54 @@ async def test_what_is_no_websocket_is_refused_before_the_channel_is_looked_up(b
         response = await bridge.client.get(url.replace("ws://", "http://"))
         assert response.status_code == 400
     async with connect(url_of(bridge, channel, "read")):
+        pass
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "HEAD"])
+async def test_another_method_is_refused_before_anything_else(method: str, bridge: Bridge) -> None:
+    port = int(bridge.worker_url.rpartition(":")[2])
+    response = await raw_exchange(port, f"{method} /ws/channels/none HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+    assert response.startswith(b"HTTP/1.1 405 ")
+    assert b"\r\nAllow: GET\r\n" in response
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ws/channels/",
+        "/ws/channels/../channels/{id}",
+        "/ws/channels/%2e%2e%2f{id}",
+        "/ws/channels/{id}/",
+        "/ws/channels/{id}%00",
+        "/ws/channels/%ff%fe",
+    ],
+)
+async def test_a_hostile_path_is_an_unknown_channel(path: str, bridge: Bridge) -> None:
+    channel = bridge.channels.create()
+    url = f"{bridge.worker_url}{path.format(id=channel.id)}?key={channel.access_key}&dir=read"
+    assert await refusal(url) == (404, b"Channel not found")
+
+
+@pytest.mark.parametrize("key", ["%ff%fe", "%ed%a0%80", "%00", "a" * 6000])
+async def test_a_hostile_key_is_a_wrong_key(key: str, bridge: Bridge) -> None:
+    channel = bridge.channels.create()
+    url = f"{bridge.worker_url}/ws/channels/{channel.id}?key={key}&dir=read"
+    assert await refusal(url) == (404, b"Channel not found")
+
+
+async def test_a_path_that_is_too_long_is_refused(bridge: Bridge) -> None:
+    assert (await refusal(f"{bridge.worker_url}/ws/channels/{'a' * 9000}?key=k&dir=read"))[0] == 414
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [b"nonsense\r\n\r\n", b"GET /ws/channels/\xff?key=k&dir=read HTTP/1.1\r\nhost: x\r\n\r\n"],
+)
+async def test_what_is_no_http_is_hung_up_on(request_bytes: bytes, bridge: Bridge) -> None:
+    port = int(bridge.worker_url.rpartition(":")[2])
+    assert await raw_exchange(port, request_bytes) == b""
+    channel = bridge.channels.create()
+    async with connect(url_of(bridge, channel, "write")):
         pass
 
 

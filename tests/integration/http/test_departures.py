@@ -1,9 +1,12 @@
 """A client that leaves ends its request, wherever that stands; the function itself goes on (spec 04 §3.1)."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from bridge.builtins.http import GlobalMiddleware
 from tests.integration.http.conftest import MakeBridge
@@ -96,6 +99,34 @@ async def test_a_request_that_waits_for_its_turn_gives_it_up(make_bridge: MakeBr
         work.released.set()
     assert first.result().status_code == 200
     assert len(bridge.calls) == 1
+
+
+async def test_a_handler_that_reads_sees_what_came_and_then_the_end(bridge: Bridge) -> None:
+    requests: asyncio.Queue[Any] = asyncio.Queue()
+    bridge.function("f", requests.put)
+    bridge.route("f", "/x", "POST")
+    _, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
+    writer.write(b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf")
+    ref = (await requests.get())["request_body"]
+    url = f"{bridge.worker_url}/ws/channels/{ref['channel_id']}?key={ref['access_key']}&dir=read"
+    async with connect(url) as body:
+        assert await body.recv() == b"half"
+        writer.close()
+        with pytest.raises(ConnectionClosed):
+            await body.recv()
+
+
+async def test_a_client_that_never_ends_its_request_is_left_after_a_while(bridge: Bridge) -> None:
+    bridge.function("f", {"body": "early"})
+    bridge.route("f", "/x", "POST")
+    server = bridge.http._server
+    server.apply(replace(server._limits, linger_s=0.05), keep_alive_timeout_s=75)
+    reader, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
+    writer.write(b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf")
+    async with asyncio.timeout(10):
+        assert (await reader.read()).endswith(b'"early"')
+    await eventually(lambda: bridge.http.connection_count == 0)
+    writer.close()
 
 
 async def test_an_answer_before_the_end_of_the_request_arrives_before_the_connection_closes(
