@@ -112,6 +112,19 @@ async def test_nothing_comes_after_leaving(harness: StreamHarness) -> None:
     assert client.take() == []
 
 
+async def test_who_leaves_takes_nobody_along_and_an_empty_group_is_forgotten(harness: StreamHarness) -> None:
+    leaving, staying = harness.client(), harness.client()
+    for client in (leaving, staying):
+        await client.join("s-1", "chat", "room-7")
+        client.take()
+    leaving.close()
+    await harness.write(1)
+    assert (kinds(leaving.take()), kinds(staying.take())) == ([], ["create"])
+    staying.close()
+    assert harness.stream._socket is not None
+    assert harness.stream._socket._membership.subscriptions._groups == {}
+
+
 @pytest.mark.parametrize(
     "frame",
     [
