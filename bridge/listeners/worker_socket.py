@@ -128,6 +128,7 @@ class WorkerSocket:
             close_timeout=self._limits.close_timeout_s,
             server_header=None,
             ssl=self._entrance.tls,
+            ssl_handshake_timeout=self._limits.handshake_timeout_s if self._entrance.tls else None,
         )
         return int(next(iter(self._server.sockets)).getsockname()[1])
 

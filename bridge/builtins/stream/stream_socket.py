@@ -88,6 +88,7 @@ class StreamSocket:
                 server_header=None,
                 backlog=_BACKLOG,
                 ssl=self._entrance.tls,
+                ssl_handshake_timeout=_HANDSHAKE_TIMEOUT_S if self._entrance.tls else None,
             )
         except OSError as exc:
             reason = "address already in use" if exc.errno == errno.EADDRINUSE else str(exc)

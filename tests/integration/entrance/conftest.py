@@ -15,7 +15,7 @@ from tests.support.temporal_server import free_port
 Start = Callable[..., Awaitable[RunningBridge]]
 
 
-def config(entrance: dict[str, Any], directory: Path) -> dict[str, Any]:
+def config(entrance: dict[str, Any], workers: dict[str, Any], directory: Path) -> dict[str, Any]:
     """Return a configuration with every block that listens; it needs no Temporal."""
     listener = {"port": 0, **entrance}
     memory = {"adapter": {"name": "kv", "config": {"store_method": "in_memory"}}}
@@ -23,7 +23,7 @@ def config(entrance: dict[str, Any], directory: Path) -> dict[str, Any]:
     return {
         "workers": [
             {"name": "iii-temporal", "config": {**temporal, "prefix": f"t{uuid.uuid4().hex[:12]}"}},
-            {"name": "iii-worker-manager", "config": listener},
+            {"name": "iii-worker-manager", "config": {**listener, **workers}},
             {"name": "iii-http", "config": listener},
             {"name": "iii-stream", "config": {**listener, **memory}},
             {"name": "configuration", "config": {"adapter": {"config": {"directory": str(directory)}}}},
@@ -33,11 +33,11 @@ def config(entrance: dict[str, Any], directory: Path) -> dict[str, Any]:
 
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """Start bridges whose listeners all have these keys."""
+    """Start bridges whose listeners all have these keys; those of `workers` are the worker port's alone."""
     async with AsyncExitStack() as exits:
 
-        async def run(**entrance: Any) -> RunningBridge:
-            path = write_config(tmp_path, config(entrance, tmp_path / "configuration"))
+        async def run(*, workers: dict[str, Any] | None = None, **entrance: Any) -> RunningBridge:
+            path = write_config(tmp_path, config(entrance, workers or {}, tmp_path / "configuration"))
             return await exits.enter_async_context(running_bridge(path, None, "", awaits_temporal=False))
 
         yield run

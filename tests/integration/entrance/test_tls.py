@@ -142,14 +142,16 @@ async def test_a_request_that_is_refused_early_is_answered_over_tls_too(
     assert answer.status_code == 431
 
 
-async def test_a_client_that_begins_no_handshake_holds_up_nobody_else(
+async def test_a_worker_that_begins_no_handshake_holds_up_nobody_and_is_hung_up_on(
     start: Start, authority: Authority
 ) -> None:
-    bridge = await start(tls=authority.sign().config)
+    bridge = await start(tls=authority.sign().config, workers={"handshake_timeout_ms": 300})
     host, port = bridge.addresses.workers[0].removeprefix("wss://").split(":")
-    _, silent = await asyncio.open_connection(host, int(port))
+    reader, silent = await asyncio.open_connection(host, int(port))
     try:
         async with connected(bridge.addresses.workers[0], ssl=authority.trusted()) as worker:
             assert await worker.trigger("engine::health::check")
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
     finally:
         silent.close()

@@ -98,6 +98,13 @@ def test_a_listener_with_rules_is_shown_as_such() -> None:
     assert "ws://127.0.0.1:49134, with rbac" in result.stdout
 
 
+def test_tokens_are_counted_and_not_printed() -> None:
+    text = "workers: [{name: iii-worker-manager, config: {tokens: ['${III_TOKEN}', other]}}]"
+    result = check(text, III_TOKEN="s3cret")
+    assert "ws://127.0.0.1:49134, for 2 bearer tokens" in result.stdout
+    assert "s3cret" not in result.output
+
+
 def test_every_problem_is_printed_to_stderr_with_cause_and_remedy() -> None:
     result = check("workers:\n  - name: iii-http\n    config: {prot: 1, host: 5}\n")
     assert result.exit_code == 2
