@@ -187,6 +187,10 @@ class TriggerRegistry:
         """
         self._answers[binding_id] = on_answer
 
+    def expect_no_answer(self, binding_id: str) -> None:
+        """Have the provider's answer told no more: nobody waits for it."""
+        self._answers.pop(binding_id, None)
+
     def settle(self, provider: TriggerProvider, binding_id: str, error: ErrorBody | None) -> None:
         """Take a provider's answer to a binding; one that it refused is parked, and its owner told.
 

@@ -11,11 +11,15 @@ from bridge.engine.admission import refusal_of_functions_in
 from bridge.engine.calls import DEFAULT_NAMESPACE, Call
 from bridge.engine.engine import Engine, decode_input
 from bridge.engine.triggers import Binding
-from bridge.errors import FunctionFailedError
+from bridge.errors import FunctionFailedError, TriggerRejectedError
 from bridge.protocol import payload
 from bridge.protocol.inbound import ErrorBody
 
 __all__ = ["OwnerlessBindings"]
+
+
+MOST_BINDINGS = 20_000
+"""How many bindings without an owner there may be: nothing removes them but `engine::unregister_trigger`."""
 
 
 class RegisterTriggerInput(msgspec.Struct, frozen=True):
@@ -61,6 +65,7 @@ class OwnerlessBindings:
     def __init__(self, engine: Engine, *, answer_timeout_s: float) -> None:
         self._engine = engine
         self._answer_timeout_s = answer_timeout_s
+        self._made: set[str] = set()
 
     def register(self, engine: Engine) -> None:
         """Offer `engine::register_trigger` and `engine::unregister_trigger`."""
@@ -105,7 +110,9 @@ class OwnerlessBindings:
             metadata=payload.ABSENT if asked.metadata is msgspec.UNSET else asked.metadata,
             type_namespace=asked.trigger_namespace,
         )
+        self._make_room()
         self._engine.triggers.bind(binding)
+        self._made.add(binding.id)
         trigger_type = self._engine.triggers.provider_of(binding.id)
         if trigger_type is not None and provider_of_type(trigger_type) is not None:
             await self._hear_provider(binding)
@@ -115,6 +122,16 @@ class OwnerlessBindings:
         """Remove a binding; removing it again does nothing."""
         asked = decode_input(call, _unregister_input)
         return payload.encode(Unbound(self._engine.triggers.unbind(asked.id) is not None))
+
+    def _make_room(self) -> None:
+        triggers = self._engine.triggers
+        if len(self._made) >= MOST_BINDINGS:
+            self._made = {each for each in self._made if triggers.find(each) is not None}
+        if len(self._made) >= MOST_BINDINGS:
+            raise TriggerRejectedError(
+                f"There are {MOST_BINDINGS} bindings made by engine::register_trigger; remove some with "
+                "engine::unregister_trigger, or have workers bind their own triggers."
+            )
 
     def _refusal_of(
         self, asked: RegisterTriggerInput, function_id: str, access: Access
@@ -139,6 +156,8 @@ class OwnerlessBindings:
                 error = await answer
         except TimeoutError:
             return
+        finally:
+            self._engine.triggers.expect_no_answer(binding.id)
         if error is not None:
             self._engine.triggers.unbind(binding.id)
             raise FunctionFailedError("trigger_registration_failed", f"{error.code}: {error.message}")

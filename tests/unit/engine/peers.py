@@ -104,13 +104,24 @@ class Peer:
 class Bridge:
     """An engine and the peers connected to it."""
 
-    def __init__(self, duplicates: DuplicatePolicy = "balance", *, has_namespaces: bool = False) -> None:
+    def __init__(
+        self,
+        duplicates: DuplicatePolicy = "balance",
+        *,
+        has_namespaces: bool = False,
+        answer_timeout_s: float = 10,
+    ) -> None:
         self._ids = itertools.count(0x1000)
         self._peers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self.engine = Engine(spawn=self.spawn, new_id=self.new_id, duplicates=duplicates)
         if has_namespaces:
-            functions = EngineFunctions(self.engine, "1.2.3", now_ms=lambda: 1_780_000_000_000)
+            functions = EngineFunctions(
+                self.engine,
+                "1.2.3",
+                now_ms=lambda: 1_780_000_000_000,
+                answer_timeout_s=answer_timeout_s,
+            )
             functions.register(self.engine)
 
     def new_id(self) -> str:

@@ -2,6 +2,9 @@
 
 import pytest
 
+from bridge.builtins.engine_functions import bindings
+from tests.unit.engine.peers import Bridge
+
 TYPES, TYPE = "engine::triggers::list", "engine::triggers::info"
 BINDINGS, BINDING = "engine::registered-triggers::list", "engine::registered-triggers::info"
 REGISTER, UNREGISTER = "engine::register_trigger", "engine::unregister_trigger"
@@ -208,6 +211,34 @@ async def test_an_ownerless_binding_that_is_refused_does_not_exist(bridge, calle
         "message": "bad: nope",
     }
     assert bridge.engine.triggers.find(bound["id"]) is None
+
+
+@pytest.mark.parametrize(
+    "late", [{}, {"error": {"code": "bad", "message": "nope"}}], ids=["accepts", "refuses"]
+)
+async def test_a_provider_that_does_not_answer_in_time_has_accepted_and_may_still_answer(late):
+    bridge = Bridge(has_namespaces=True, answer_timeout_s=0)
+    caller, provider = bridge.connect_greeted(), bridge.connect_greeted()
+    await provider.introduce()
+    provider.say("registertriggertype", id="my::type", description="d")
+    made = (await caller.call(REGISTER, {"trigger_type": "my::type", "function_id": "f"}))["result"]["id"]
+    provider.take()
+    provider.say("triggerregistrationresult", id=made, trigger_type="my::type", function_id="f", **late)
+    provider.say("ping")
+
+    assert provider.take() == [{"type": "pong"}]
+    assert [each.id for each in bridge.engine.triggers.bindings] == ([] if late else [made])
+
+
+async def test_bindings_without_an_owner_are_limited(caller, monkeypatch):
+    monkeypatch.setattr(bindings, "MOST_BINDINGS", 2)
+    made = [await caller.call(REGISTER, {"trigger_type": "t", "function_id": "f"}) for _ in range(3)]
+    assert made[2]["error"]["code"] == "trigger_registration_failed"
+    assert "engine::unregister_trigger" in made[2]["error"]["message"]
+
+    caller.say("unregistertrigger", id=made[0]["result"]["id"])
+    assert "result" in await caller.call(REGISTER, {"trigger_type": "t", "function_id": "f"})
+    assert "error" in await caller.call(REGISTER, {"trigger_type": "t", "function_id": "f"})
 
 
 async def test_an_ownerless_binding_waits_for_its_type_and_is_removed_once(caller, bridge):
