@@ -72,10 +72,13 @@ class Receipts:
 class SdkWorker:
     """A running client of one SDK version."""
 
-    def __init__(self, sdk: Sdk, bridge: LiveBridge, name: str) -> None:
+    def __init__(
+        self, sdk: Sdk, bridge: LiveBridge, name: str, output: Callable[[], str] = lambda: ""
+    ) -> None:
         self.sdk = sdk
         self.bridge = bridge
         self.name = name
+        self.output = output
 
     @property
     def worker(self) -> Worker:
@@ -139,7 +142,7 @@ async def running_worker(
             )
         try:
             await offered(bridge, f"{name}::temporary", namespace, log.read_text)
-            yield SdkWorker(sdk, bridge, name)
+            yield SdkWorker(sdk, bridge, name, log.read_text)
         finally:
             if process.returncode is None:
                 process.kill()

@@ -170,6 +170,36 @@ async def test_a_trigger_type_of_the_worker_is_bound_fired_and_unbound(client):
         await client.until(lambda provided: binding_id in provided["removed"], "provided")
 
 
+async def test_the_provider_hears_when_the_owner_of_a_binding_has_gone(client):
+    skip_unless(client.sdk.generation >= (0, 22), "older ones do not listen to the end of a binding")
+    async with client.bridge.client() as consumer:
+        await consumer.introduce()
+        bound = {"trigger_type": "client::type", "function_id": "consumer::f", "config": {}}
+        await consumer.say("registertrigger", id="of the consumer", **bound)
+        await client.until(lambda provided: "of the consumer" in provided["bound"], "provided")
+    provided = await client.until(lambda provided: "of the consumer" in provided["removed"], "provided")
+
+    assert "of the consumer" not in provided["bound"]
+
+
+async def test_the_owner_is_told_that_its_binding_was_refused(client):
+    skip_unless(client.sdk.generation >= (0, 22), "older ones pass it over in silence")
+    async with client.bridge.client() as provider:
+        await provider.introduce()
+        await provider.say("registertriggertype", id="strict::type", description="d")
+        assert await provider.is_served()
+        bound = {"type": "strict::type", "function_id": "client::refused", "config": {"a": 1}}
+        await client.run("bind", bound | {"trigger_type": bound["type"]})
+        binding_id = (await provider.hear("registertrigger"))["id"]
+        error = {"code": "trigger_registration_failed", "message": "not like this"}
+        about = {"trigger_type": bound["type"], "function_id": bound["function_id"]}
+        await provider.say("triggerregistrationresult", id=binding_id, **about, error=error)
+        await eventually(lambda: "not like this" in client.output())
+
+    assert "strict::type" in client.output()
+    await client.run("unbind", bound)
+
+
 async def test_a_provider_may_refuse_a_binding(client):
     bound = {"trigger_type": "client::type", "function_id": "f", "config": {"refuse": True}}
     outcome = await client.bridge.engine.invoke(Call("engine::register_trigger", payload.encode(bound)))

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from bridge.listeners.worker_socket import SocketLimits
 from tests.integration.worker_socket.live import live_bridge
-from tests.integration.worker_socket.raw import greeting_of, raw_connection, say
+from tests.integration.worker_socket.raw import greeting_of, raw_connection, raw_frame, say
 
 CALL = "5b0c2d2e-0000-4000-8000-000000000001"
 MIB = 1024 * 1024
@@ -58,6 +58,28 @@ async def test_a_plain_http_request_is_refused(live):
     await writer.wait_closed()
 
     assert status.split()[1].startswith(b"4")
+
+
+@pytest.mark.parametrize("head", ["POST / HTTP/1.1", "PUT /otel HTTP/1.1", "nonsense"])
+async def test_what_is_no_get_opens_no_socket(live, bystander, head):
+    reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
+    upgrade = "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
+    writer.write(f"{head}\r\n{upgrade}\r\nSec-WebSocket-Key: {'A' * 22}==\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+
+    assert answer == b"" or answer.split()[1].startswith(b"4")
+    assert list(live.engine.workers) == [bystander.id]
+
+
+async def test_text_that_is_no_text_ends_its_connection_only(live, bystander):
+    async with raw_connection(live) as (reader, writer):
+        greeting = await greeting_of(reader)
+        writer.write(raw_frame(0x81, b'{"type":"ping","x":"\xff"}'))
+        await live.departure_of(greeting["worker_id"])
+
+    assert await bystander.is_served()
 
 
 async def test_a_peer_that_does_not_finish_its_handshake_is_dropped():

@@ -163,6 +163,13 @@ def test_any_other_payload_stays_as_it_is(caller, provider, data):
     assert provider.take_one("invokefunction")["data"] == data
 
 
+def test_an_empty_id_is_an_id(caller, provider):
+    provider.say("registerfunction", id="")
+    caller.say("invokefunction", function_id="", data=1)
+
+    assert provider.take_one("invokefunction")["data"] == 1
+
+
 def test_the_metadata_sidecar_reaches_the_function(caller, provider):
     caller.say("invokefunction", function_id="f", metadata={"tenant": 7})
 

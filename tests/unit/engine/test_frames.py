@@ -37,6 +37,8 @@ def test_a_broken_call_is_answered_if_it_has_an_id(bridge):
         ("pong", {}),
         ("registerservice", {"id": "svc", "name": "svc"}),
         ("workerregistered", {"worker_id": "w"}),
+        ("registrationrejected", {"code": "c", "namespace": "default", "owner_worker_id": ""}),
+        ("registertriggertype", {"id": "without a description"}),
         ("unregistertrigger", {"id": "ghost"}),
         ("unregistertriggertype", {"id": "ghost"}),
         ("unregisterfunction", {"id": "ghost"}),

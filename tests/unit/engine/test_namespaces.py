@@ -63,6 +63,15 @@ async def test_a_blank_namespace_settles_nothing(namespaced):
     assert worker.worker.info.name is None
 
 
+async def test_a_namespace_is_settled_once(namespaced):
+    worker = namespaced.connect_greeted()
+    await worker.introduce(namespace="orders")
+    await worker.introduce(namespace="other")
+    worker.say("registerfunction", id="f")
+
+    assert namespaced.engine.functions.namespaces_of("f") == ["orders"]
+
+
 async def test_pings_and_calls_do_not_wait_for_the_namespace(namespaced):
     provider, worker = namespaced.connect_greeted(), namespaced.connect_greeted()
     await provider.introduce()
@@ -211,6 +220,11 @@ async def test_a_worker_whose_name_is_taken_is_turned_away_where_that_is_the_pol
     assert newcomer.was_closed
     assert not bridge.engine.has_provider("f")
     assert list(bridge.engine.workers) == [owner.id]
+
+    owner.leave()
+    heir = bridge.connect_greeted()
+    await heir.introduce(name="billing")
+    assert heir.take() == []
 
 
 @pytest.mark.parametrize(
