@@ -2,28 +2,25 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import click
 
-from bridge.builtins.cron.expression import parse
 from bridge.cli.cron_table import as_json, as_table
+from bridge.cli.cron_times import count_fires, read_time
 from bridge.cli.options import config_option, load_from, temporal_address_option, temporal_namespace_option
 from bridge.cli.process import run_to_the_end
 from bridge.errors import ConfigError, EngineError
 from bridge.settings import temporal_settings
 from bridge.temporal.connection import TemporalConnection
 from bridge.temporal.schedule_desk import CronEntry, ScheduleDesk
-from workflows.contract import CronFire, Tenancy
+from workflows.contract import Tenancy
 
 __all__ = ["command"]
 
 _CONNECT_TIMEOUT_S = 10
 _BEGIN_TIMEOUT_S = 10
 _MANY = 100
-_COUNTED = 100_000
 _EPILOG = """\b
 Examples:
   iii-temporal cron list
@@ -101,9 +98,9 @@ def run_command(
         click.echo(f"fired {entry.fire.function_id}: workflow {begun}")
         if not wait:
             return 0
-        end = await desk.outcome(begun)
-        click.echo(f"{end.outcome}: {end.error}" if end.error else end.outcome)
-        return 1 if end.outcome == "failed" else 0
+        outcome, error = await desk.outcome(begun)
+        click.echo(f"{outcome}: {error}" if error else outcome)
+        return 1 if outcome == "failed" else 0
 
     _run(fire, config, temporal_address, temporal_namespace)
 
@@ -134,14 +131,13 @@ def backfill_command(
     A TIME is written as in ISO 8601, such as 2026-11-01 or 2026-11-01T09:30:00+01:00; without an offset it is
     UTC. The function gets the events of the past: `scheduled_time` is when each fire was due.
     """
-    start_at, end_at = _time("--from", start), _time("--to", end)
+    start_at, end_at = read_time("--from", start), read_time("--to", end)
     if end_at < start_at:
         raise click.UsageError("--to is before --from")
 
     async def fill(desk: ScheduleDesk) -> int:
         entry = _chosen(schedule, await desk.entries())
-        count = _count(entry.fire, start_at, end_at)
-        times = f"{count} time{'' if count == 1 else 's'}"
+        count, times = count_fires(entry.fire, start_at, end_at)
         if dry_run or not count:
             click.echo(f"{entry.key} would fire {times}")
             return 0
@@ -193,26 +189,3 @@ def _warn_if_its_worker_is_away(entry: CronEntry) -> None:
             f"warning: its worker is away; each fire waits {window_s:g} s for it and is skipped then",
             err=True,
         )
-
-
-def _time(option: str, text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise click.BadParameter(
-            f"{text!r} is no time; write for example 2026-11-01 or 2026-11-01T09:30:00Z", param_hint=option
-        ) from exc
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _count(fire: CronFire, start_at: datetime, end_at: datetime) -> int:
-    """Count the matches, as far as a number helps to decide."""
-    expression, zone = parse(fire.expression), ZoneInfo(fire.timezone)
-    count = 0
-    moment: datetime | None = start_at - timedelta(microseconds=1)
-    while moment is not None and count < _COUNTED:
-        moment = expression.next_after(moment, zone=zone)
-        if moment is None or moment > end_at:
-            break
-        count += 1
-    return count

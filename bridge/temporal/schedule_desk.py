@@ -18,7 +18,6 @@ from temporalio.client import (
     WorkflowFailureError,
     WorkflowHandle,
 )
-from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.temporal.schedule_notes import away_since_ms, keeper_of
@@ -156,8 +155,8 @@ class ScheduleDesk:
             except TimeoutError:
                 return None
 
-    async def outcome(self, workflow_id: str) -> Fire:
-        """Return how a fire ended, when it has.
+    async def outcome(self, workflow_id: str) -> tuple[str, str | None]:
+        """Return how a fire ended, when it has, and why if it failed; as a `Fire` says it.
 
         Raises:
             EngineError: Temporal did not answer.
@@ -166,7 +165,7 @@ class ScheduleDesk:
         """
         handle = self._client.get_workflow_handle(workflow_id)
         with temporal_errors():
-            return await _ended(handle, workflow_id, datetime.now(UTC))
+            return await _end_of(handle)
 
     async def backfill(self, key: str, start_at: datetime, end_at: datetime, *, in_parallel: bool) -> None:
         """Have a schedule fire for every time it would have fired between two moments, both included.
@@ -211,20 +210,18 @@ class ScheduleDesk:
             description = await handle.describe(rpc_timeout=_RPC_TIMEOUT)
             if description.status is WorkflowExecutionStatus.RUNNING:
                 return Fire(workflow_id, scheduled_at, "running")
-            return await _ended(handle, workflow_id, scheduled_at)
+            return Fire(workflow_id, scheduled_at, *await _end_of(handle))
         except RPCError as exc:
             if exc.status is RPCStatusCode.NOT_FOUND:
                 return Fire(workflow_id, scheduled_at, "unknown")
             raise
 
 
-async def _ended(handle: WorkflowHandle[object, object], workflow_id: str, scheduled_at: datetime) -> Fire:
+async def _end_of(handle: WorkflowHandle[object, object]) -> tuple[str, str | None]:
     try:
-        return Fire(workflow_id, scheduled_at, str(await handle.result()))
+        return str(await handle.result()), None
     except WorkflowFailureError as exc:
-        cause = exc.cause
-        code = f"{cause.type}: " if isinstance(cause, ApplicationError) and cause.type else ""
-        return Fire(workflow_id, scheduled_at, "failed", f"{code}{cause}")
+        return "failed", str(exc.cause)  # begins with the code of iii
 
 
 async def _fire_of(described: ScheduleDescription) -> CronFire:

@@ -99,7 +99,7 @@ async def test_a_schedule_is_listed_with_what_it_calls_and_how_it_fared(
     assert listed[nightly]["function_id"] == "reports::nightly"
     assert len(listed[nightly]["next"]) == 10
     assert listed[nightly]["last"]["outcome"] == "failed"
-    assert listed[nightly]["last"]["error"].startswith("invocation_failed: ")
+    assert listed[nightly]["last"]["error"] == "invocation_failed: boom"
     assert listed[nightly]["fired"] == 1
     assert listed[weekly]["paused"] == {"by": "person", "note": "until Friday", "since": None}
     assert listed[weekly]["last"] is None
