@@ -14,9 +14,17 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.heartbeat import heartbeating
-from workflows.contract import DELIVERY_POSTPONED, Attempt, Delivery, FailureDetails
+from workflows.contract import DELIVERY_POSTPONED, Attempt, Delivery, FailureDetails, Message
+from workflows.saga import COMPENSATION
 
-__all__ = ["Deliverer", "Deliveries", "DeliveryContext", "DeliveryFailedError", "DeliveryPostponedError"]
+__all__ = [
+    "Answer",
+    "Deliverer",
+    "Deliveries",
+    "DeliveryContext",
+    "DeliveryFailedError",
+    "DeliveryPostponedError",
+]
 
 log = structlog.get_logger("bridge.queue")
 
@@ -39,6 +47,19 @@ class DeliveryFailedError(Exception):
         self.code = code
         self.message = message
         self.stacktrace = stacktrace
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a function answered.
+
+    Attributes:
+        result: JSON.
+        compensation: The message that undoes what the function did, if it has one.
+    """
+
+    result: bytes
+    compensation: Message | None = None
 
 
 class DeliveryPostponedError(Exception):
@@ -66,8 +87,8 @@ class DeliveryContext:
 class Deliverer(Protocol):
     """Runs functions for deliveries."""
 
-    async def deliver(self, context: DeliveryContext, payload: bytes) -> bytes:
-        """Run the function and return its result as JSON.
+    async def deliver(self, context: DeliveryContext, payload: bytes) -> Answer:
+        """Run the function and return what it answered.
 
         Raises:
             DeliveryFailedError: The attempt failed.
@@ -114,11 +135,12 @@ class Deliveries:
         )
         try:
             async with heartbeating([earlier]):
-                result = await self._answer_in_time(context, args[1].payload.data)
+                answer = await self._answer_in_time(context, args[1].payload.data)
         except DeliveryPostponedError as exc:
             raise _postponed(exc, context, earlier) from None
         except DeliveryFailedError as exc:
             raise _failed(exc, context, earlier) from None
+        result = answer.result
         if len(result) > _MOST_RESULT_BYTES:
             log.warning(
                 "result not kept: it is too large for Temporal",
@@ -127,15 +149,19 @@ class Deliveries:
                 limit_bytes=_MOST_RESULT_BYTES,
             )
             result = b"null"
-        return RawValue(Payload(metadata={"encoding": b"json/plain"}, data=result))
+        metadata = {"encoding": b"json/plain"}
+        if answer.compensation is not None:
+            metadata[COMPENSATION] = converter.to_payload(answer.compensation).data
+        return RawValue(Payload(metadata=metadata, data=result))
 
-    async def _answer_in_time(self, context: DeliveryContext, payload: bytes) -> bytes:
+    async def _answer_in_time(self, context: DeliveryContext, payload: bytes) -> Answer:
         timeout_ms = context.delivery.message.rules.timeout_ms
+        running = asyncio.create_task(self._deliverer.deliver(context, payload), name="delivery")
         try:
             async with asyncio.timeout(0 if self._is_cut_off else timeout_ms / 1000) as deadline:
                 self._deadlines.add(deadline)
                 try:
-                    return await self._deliverer.deliver(context, payload)
+                    return await _in_spite_of_cancellation(running)
                 finally:
                     self._deadlines.discard(deadline)
         except TimeoutError as exc:
@@ -151,6 +177,21 @@ class Deliveries:
                 raise
             # The server has given the attempt up, or its workflow was terminated: nobody listens.
             raise ApplicationError("given up by the server", category=_LOGGED_HERE) from exc
+        finally:
+            running.cancel()
+
+
+async def _in_spite_of_cancellation(running: asyncio.Task[Answer]) -> Answer:
+    """Wait for an attempt that may finish although it is cancelled: what it has begun may have to be undone."""
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        details = activity.cancellation_details()
+        waiting = asyncio.current_task()
+        if details is None or not details.cancel_requested or waiting is None:
+            raise
+        waiting.uncancel()
+        return await running
 
 
 def _earlier_attempts(delivery: Delivery) -> list[Attempt]:

@@ -28,7 +28,7 @@ async def bury(
     *,
     tenancy: Tenancy,
     children: Sequence[str],
-) -> None:
+) -> str:
     """Start the dead letter that keeps a lost message until somebody redrives or discards it.
 
     Args:
@@ -37,6 +37,9 @@ async def bury(
         death: Why it is lost.
         tenancy: The names to use.
         children: Receipts that its attempts enqueued.
+
+    Returns:
+        The workflow id of the dead letter.
     """
     letter = DeadLetter(
         tenancy=tenancy,
@@ -54,18 +57,16 @@ async def bury(
     pause = _FIRST_PAUSE
     while True:
         try:
-            await _start_dead_letter(letter, payload)
+            return await _start_dead_letter(letter, payload)
         except WorkflowAlreadyStartedError:
             # The same message died again before its redriven dead letter had closed.
             await workflow.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
-        else:
-            return
 
 
-async def _start_dead_letter(letter: DeadLetter, payload: RawValue) -> None:
+async def _start_dead_letter(letter: DeadLetter, payload: RawValue) -> str:
     message, tenancy = letter.message, letter.tenancy
-    await workflow.start_child_workflow(
+    child = await workflow.start_child_workflow(
         WorkflowType.DEAD_LETTER,
         args=[letter, payload],
         id=dead_letter_id(tenancy, message.queue, message.receipt),
@@ -86,3 +87,4 @@ async def _start_dead_letter(letter: DeadLetter, payload: RawValue) -> None:
         search_attributes=message_attributes(tenancy, message),
         static_summary=f"{message.function_id}: {letter.error}"[:_SUMMARY_LENGTH],
     )
+    return child.id

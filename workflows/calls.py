@@ -23,8 +23,8 @@ def now_ms() -> int:
     return int(workflow.now().timestamp() * 1000)
 
 
-async def wait_until(is_so: Callable[[], bool], at_most: timedelta) -> bool:
-    """Wait for a condition; answers whether it came true in time."""
+async def wait_until(is_so: Callable[[], bool], at_most: timedelta | None) -> bool:
+    """Wait for a condition, for ever if there is no limit; answers whether it came true in time."""
     if is_so():
         return True  # without a timer in the history
     try:

@@ -2,43 +2,59 @@
 
 The first message is the workflow's argument; what its handlers enqueue arrives as signals and becomes the
 next steps. The workflow's type is the first function's id, so that the Web UI reads like the pipeline.
+
+When a step is lost, or the chain is cancelled, and something that has completed has a compensation, no new
+step begins, what runs finishes, and the compensations run, the latest first.
 """
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
+from typing import NoReturn
 
 from temporalio import workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
+from temporalio.workflow import ActivityCancellationType
 
 from workflows.burial import bury
 from workflows.calls import call, signal, wait_until
 from workflows.contract import (
     Activity,
     ChainStart,
+    ChainState,
+    Hold,
+    LaneStepEnded,
     Message,
     Parcel,
     Progress,
+    Query,
     Signal,
+    StepStatus,
     Ticket,
+    WatchedEnd,
 )
 from workflows.delivery import Courier, DeliveryInterruptedError, DeliveryLostError
-from workflows.moving import Loaded, move_to_chains, size_bytes
+from workflows.holds import Holds
+from workflows.moving import Loaded, json_value, move_to_chains, size_bytes
 from workflows.names import lane_id
+from workflows.record import ChainRecord
 from workflows.run_length import is_long, is_too_long
+from workflows.saga import Saga, again, compensation_of, undo_payload
+from workflows.step_tasks import StepTasks
+from workflows.watching import Watchers, watched_end
 
 __all__ = ["Chain"]
 
-_SHOWN_STEPS = 200
 _SHOWN_LOST_STEPS = 10
 _SHOWN_ERROR_LENGTH = 200
-_MOST_STEPS_AT_ONCE = 500
-"""Temporal takes 2,000 pending activities of one workflow; the others wait here."""
 _MOST_BYTES_CARRIED = 1_000_000
 """Temporal takes 2 MB of arguments."""
+_MOST_BYTES_OWED = 400_000
+_LARGEST_ROOT_CARRIED = 200_000
 
 
 @dataclass
@@ -47,12 +63,14 @@ class _Step:
 
     Attributes:
         children: Receipts that its attempts enqueued.
+        is_in_line: Whether its lane has been told of it.
     """
 
     message: Message
     payload: RawValue
     progress: Progress
     children: list[str]
+    is_in_line: bool = True
 
     def load(self, *, home: str | None = None) -> Loaded:
         """Return it as what another run takes over, or another chain under the receipt of its home."""
@@ -67,23 +85,34 @@ class Chain:
     @workflow.init
     def __init__(self, args: Sequence[RawValue]) -> None:
         start: ChainStart = workflow.payload_converter().from_payload(args[0].payload, ChainStart)
+        payloads = deque(args[1:])
+        parcels = [(parcel, payloads.popleft()) for parcel in start.parcels]
         self._tenancy = start.tenancy
-        self._courier = Courier(start.tenancy)
+        self._lets_attempts_finish = start.lets_attempts_finish
+        self._courier = self._new_courier()
         self._steps: dict[str, _Step] = {}
-        self._not_begun: deque[_Step] = deque()
-        # Not a TaskGroup, which awaits while it is closed: Temporal closes what a stopping worker remembers.
-        # Not a set, whose order differs in a replay.
-        self._running: dict[asyncio.Task[None], None] = {}
-        self._failure: BaseException | None = None
+        self._tasks = StepTasks()
         self._turns = set(start.turns)
         self._known = dict.fromkeys(start.lane_children, 0)
         self._lost = dict(start.lost)
         self._completed = start.completed
         self._lane_step, self._lane_id = start.lane_step, start.lane_id
         self._lane_children = list(start.lane_children)
-        self._shown: OrderedDict[str, str] = OrderedDict()
-        for parcel, payload in zip(start.parcels, args[1:], strict=True):
+        self._record = ChainRecord(start.records)
+        self._watchers = Watchers(start.watchers)
+        self._saga = Saga([(message, payloads.popleft()) for message in start.owed])
+        self._holds = Holds(
+            start.tenancy.pace, [(hold, payloads.popleft()) for hold in start.holds], start.events
+        )
+        self._root = (start.root, payloads.popleft()) if start.root is not None else None
+        self._restart: Loaded | None = None
+        self._is_cancelled = False
+        self._is_undoing = False
+        self._letters = list(start.letters)
+        for parcel, payload in parcels:
             self._take(parcel, payload)
+        for hold, payload in self._holds.held:
+            self._tasks.add(partial(self._run_hold, hold, payload))
 
     @workflow.run
     async def run(self, args: Sequence[RawValue]) -> str:  # noqa: ARG002 - read in __init__
@@ -96,16 +125,22 @@ class Chain:
             ApplicationError: A step was lost; its message is among the dead letters.
         """
         try:
-            while not self._is_over() and not self._is_leaving():
-                self._begin_steps()
+            while not self._is_over() and not self._must_undo() and not self._is_leaving():
+                self._tasks.begin()
                 await self._something_happens()
-            await self._running_steps_end()
+            if not self._must_undo():
+                await self._tasks.all_end()
         except asyncio.CancelledError:
-            for task in self._running:
-                task.cancel()
-            await self._running_steps_end()
-            raise
-        if not self._is_over():
+            self._tasks.cancel()
+            if not self._lets_attempts_finish:
+                await self._tasks.all_end()
+                raise
+            self._is_cancelled = True
+        if self._is_cancelled or self._must_undo():
+            await self._undo_to_the_end()
+        if self._is_cancelled and self._restart is None:
+            raise asyncio.CancelledError
+        if not self._is_over() or self._restart is not None:
             await self._continue_as_new()
         if self._lost:
             raise ApplicationError(self._what_was_lost(), type="iii.step_lost", non_retryable=True)
@@ -114,8 +149,39 @@ class Chain:
     @workflow.signal(name=Signal.ENQUEUE)
     def enqueue(self, parcel: Parcel, payload: RawValue) -> None:
         """Take a step that a handler of this chain enqueued, or that was redriven; a known one is ignored."""
-        if self._known.get(parcel.message.receipt, -1) < parcel.message.redrives:
+        message = parcel.message
+        if self._is_undoing and (message.redrives or message.restarts):
+            self._restart = self._from_the_beginning() or (parcel, payload)
+        elif self._known.get(message.receipt, -1) < message.redrives:
             self._take(parcel, payload)
+
+    @workflow.signal(name=Signal.COMPENSATE)
+    def compensate(self, message: Message, payload: RawValue) -> None:
+        """Take a compensation that a handler has declared."""
+        self._saga.owe(message, payload)
+
+    @workflow.signal(name=Signal.HOLD)
+    def hold(self, hold: Hold, payload: RawValue) -> None:
+        """Take what waits for an event or for other messages before it becomes a step."""
+        if self._known.setdefault(hold.receipt, 0) == 0 and self._holds.take(hold, payload):
+            self._known[hold.receipt] = 1
+            self._tasks.add(partial(self._run_hold, hold, payload))
+
+    @workflow.signal(name=Signal.EVENT)
+    def event(self, name: str, payload: RawValue) -> None:
+        """Take an event that something waits for, or will."""
+        self._holds.event(name, payload)
+
+    @workflow.signal(name=Signal.WATCH)
+    def watch(self, receipt: str, workflow_id: str) -> None:
+        """Note that a workflow wants to hear how a step ends; of one that has ended it hears elsewhere."""
+        if receipt in self._steps:
+            self._watchers.add(receipt, workflow_id)
+
+    @workflow.signal(name=Signal.WATCHED_ENDED)
+    def watched_ended(self, end: WatchedEnd) -> None:
+        """Take another workflow's word of how a message ended."""
+        self._holds.ended(end)
 
     @workflow.signal(name=Signal.TURN)
     async def turn(self, ticket: Ticket) -> None:
@@ -127,20 +193,42 @@ class Chain:
             await signal(lane, Signal.TURN_ENDED, ticket.receipt)
 
     @workflow.signal(name=Signal.LANE_STEP_ENDED)
-    def lane_step_ended(self, receipt: str) -> None:
+    def lane_step_ended(self, receipt: str, ended: LaneStepEnded | None = None) -> None:
         """Take the lane's word that the step that began this chain has completed."""
-        if receipt == self._lane_step:
-            self._lane_step = None
-            self._lane_children = []
+        if receipt != self._lane_step:
+            return
+        self._lane_step = None
+        self._lane_children = []
+        if ended is not None:
+            self._root = (ended.message, json_value(ended.payload.encode()))
+            self._record.note(ended.message, StepStatus.COMPLETED)
+            if ended.compensation is not None and ended.undo_payload is not None:
+                self._saga.owe(ended.compensation, json_value(ended.undo_payload.encode()))
 
     @workflow.signal(name=Signal.PROVIDER_OFFERED)
     def provider_offered(self, function_id: str) -> None:
         """Take a bridge's word that somebody has begun to offer a function."""
         self._courier.provider_offered(function_id)
 
-    def _take(self, parcel: Parcel, payload: RawValue) -> None:
+    @workflow.query(name=Query.CHAIN)
+    def state(self) -> ChainState:
+        """Tell how far the chain has come."""
+        holds = tuple(hold for hold, _ in self._holds.held)
+        return ChainState(self._record.steps, holds, len(self._saga), self._is_undoing)
+
+    def _new_courier(self) -> Courier:
+        if not self._lets_attempts_finish:
+            return Courier(self._tenancy)
+        return Courier(self._tenancy, ActivityCancellationType.WAIT_CANCELLATION_COMPLETED)
+
+    def _take(self, parcel: Parcel, payload: RawValue, *, is_in_line: bool = True) -> None:
         message = parcel.message
         self._known[message.receipt] = message.redrives
+        self._lost.pop(message.receipt, None)
+        if message.receipt == message.home and self._root is None:
+            self._root = (message, payload)
+            if message.restarts:
+                workflow.upsert_memo({"restarts": message.restarts})
         if message.parent in self._steps:
             self._steps[message.parent].children.append(message.receipt)
         elif message.parent is not None and message.parent == self._lane_step:
@@ -149,17 +237,29 @@ class Chain:
         if message.receipt == self._lane_step:  # the lane has handed it over
             children += self._lane_children
             self.lane_step_ended(message.receipt)
-        step = _Step(message, payload, parcel.progress, children)
+        step = _Step(message, payload, parcel.progress, children, is_in_line)
         self._steps[message.receipt] = step
-        self._not_begun.append(step)
+        self._record.note(message, StepStatus.WAITING)
+        self._tasks.add(partial(self._run_step, step))
+
+    def _from_the_beginning(self) -> Loaded | None:
+        """Return what a compensated chain begins again with: its first message."""
+        if self._root is None:
+            return None
+        first, payload = self._root
+        return Parcel(again(first)), payload
 
     def _is_over(self) -> bool:
         return (
             not self._steps
-            and not self._running
+            and not self._tasks
+            and not self._holds
             and self._lane_step is None
             and workflow.all_handlers_finished()
         )
+
+    def _must_undo(self) -> bool:
+        return bool(self._lost) and bool(self._saga)
 
     def _is_leaving(self) -> bool:
         """Tell whether to continue as new: at a quiet moment if the history is long, else when it must be."""
@@ -168,41 +268,23 @@ class Chain:
             courier.is_leaving = is_too_long(pace) or (is_long(pace) and not courier.delivering)
         return courier.is_leaving
 
-    def _can_begin(self) -> bool:
-        return bool(self._not_begun) and len(self._running) < _MOST_STEPS_AT_ONCE
-
-    def _begin_steps(self) -> None:
-        while self._can_begin():
-            step = self._not_begun.popleft()
-            task = asyncio.create_task(self._run_step(step), name=step.message.receipt)
-            self._running[task] = None
-            task.add_done_callback(self._step_has_run)
-
-    def _step_has_run(self, task: asyncio.Task[None]) -> None:
-        self._running.pop(task)
-        if not task.cancelled():
-            self._failure = self._failure or task.exception()
-
-    async def _running_steps_end(self) -> None:
-        await workflow.wait_condition(lambda: not self._running or self._failure is not None)
-        self._raise_failure()
-
-    def _raise_failure(self) -> None:
-        """Fail the workflow task because of a bug: it is tried again with the next version of this code."""
-        if self._failure is not None:
-            raise self._failure
-
     async def _something_happens(self) -> None:
         """Wait for a step to arrive, or for the last one to end."""
 
         def has_happened() -> bool:
-            return self._can_begin() or self._is_over() or self._is_leaving() or self._failure is not None
+            return (
+                self._tasks.can_begin
+                or self._is_over()
+                or self._must_undo()
+                or self._is_leaving()
+                or self._tasks.has_failed
+            )
 
         if self._lane_step is None or self._steps:
             await workflow.wait_condition(has_happened)
         elif not await wait_until(has_happened, timedelta(milliseconds=self._tenancy.pace.lane_check_ms)):
             await self._check_lane(self._lane_step)
-        self._raise_failure()
+        self._tasks.raise_failure()
 
     async def _check_lane(self, receipt: str) -> None:
         """Notice a lane that was terminated, or that ended the step before this chain could hear of it."""
@@ -216,8 +298,10 @@ class Chain:
         except DeliveryInterruptedError as interrupted:
             step.progress = interrupted.progress
         except asyncio.CancelledError:
-            await self._end(message)
-            raise
+            if not self._lets_attempts_finish:
+                await self._end(message)
+                raise
+            # It stays among the steps, to be dropped.
         else:
             await self._end(message)
 
@@ -225,20 +309,42 @@ class Chain:
         message = step.message
         try:
             if message.group is not None:
-                self._show(message, "waits for its turn")
+                self._record.note(message, StepStatus.WAITING, "for its turn")
                 await self._await_turn(step, message.group)
-            self._show(message, "runs")
-            await self._courier.deliver(message, step.payload, step.progress)
+            self._record.note(message, StepStatus.RUNNING)
+            result = await self._courier.deliver(message, step.payload, step.progress)
         except DeliveryLostError as death:
-            await bury(message, step.payload, death, tenancy=self._tenancy, children=step.children)
-            self._lost[message.receipt] = (
-                f"{message.function_id} lost: {death.lost.error[:_SHOWN_ERROR_LENGTH]}"
-            )
-            self._show(message, f"lost: {death.lost.error[:_SHOWN_ERROR_LENGTH]}")
+            await self._lose(step, death)
         else:
-            self._completed += 1
-            self._lost.pop(message.receipt, None)
-            self._show(message, "completed")
+            await self._complete(step, result)
+
+    async def _complete(self, step: _Step, result: RawValue) -> None:
+        message = step.message
+        self._completed += 1
+        self._record.note(message, StepStatus.COMPLETED)
+        undo = compensation_of(result)
+        if undo is not None:
+            self._saga.owe(undo, undo_payload(message, step.payload, result))
+        await self._tell(watched_end(message.receipt, StepStatus.COMPLETED, result))
+
+    async def _lose(self, step: _Step, death: DeliveryLostError) -> None:
+        message, error = step.message, death.lost.error[:_SHOWN_ERROR_LENGTH]
+        self._tasks.protect()  # or the message would be lost for good
+        self._lost[message.receipt] = f"{message.function_id} lost: {error}"
+        letter = await bury(
+            message,
+            step.payload,
+            death,
+            tenancy=self._tenancy,
+            children=step.children,
+        )
+        self._letters.append(letter)
+        self._record.note(message, StepStatus.LOST, error)
+        await self._tell(watched_end(message.receipt, StepStatus.LOST, error=error))
+
+    async def _tell(self, end: WatchedEnd) -> None:
+        self._holds.ended(end)
+        await self._watchers.tell(end)
 
     async def _await_turn(self, step: _Step, group: str) -> None:
         """Wait for the lane; ask it now and then, in case it never heard of the step or was terminated."""
@@ -249,6 +355,9 @@ class Chain:
         def goes_on() -> bool:
             return message.receipt in self._turns or self._courier.is_leaving
 
+        if not step.is_in_line:
+            await self._courier.wait_until_due(message, step.progress)
+            await call(self._tenancy, Activity.JOIN_LANE, ticket)
         while not await wait_until(goes_on, timedelta(milliseconds=wait_ms)):
             await call(self._tenancy, Activity.JOIN_LANE, ticket)
             wait_ms = min(wait_ms * 2, pace.longest_check_ms)
@@ -263,14 +372,90 @@ class Chain:
             word = Signal.TURN_LOST if is_holding else Signal.TURN_ENDED
             await signal(lane_id(self._tenancy, message.queue, message.group), word, message.receipt)
 
-    async def _continue_as_new(self) -> None:
+    async def _run_hold(self, hold: Hold, payload: RawValue) -> None:
+        released = await self._holds.release(
+            hold, payload, is_leaving=lambda: self._courier.is_leaving, watch=self._how_ended
+        )
+        if released is not None and released[0] is not None:
+            self._take(Parcel(released[0]), released[1], is_in_line=False)
+
+    async def _how_ended(self, receipt: str) -> WatchedEnd | None:
+        """Ask for a message that something here waits for; of a step that is here the chain knows itself."""
+        if receipt in self._steps:
+            return None
+        workflow_id = workflow.info().workflow_id
+        end: WatchedEnd | None = await call(
+            self._tenancy, Activity.WATCH, receipt, workflow_id, result_type=WatchedEnd
+        )
+        return end
+
+    async def _undo_to_the_end(self) -> None:
+        """Undo in a task of its own, which a cancellation does not reach."""
+        undoing = asyncio.create_task(self._undo())
+        while not undoing.done():
+            try:
+                await workflow.wait_condition(undoing.done)
+            except asyncio.CancelledError:
+                self._is_cancelled = True
+        undoing.result()
+
+    async def _undo(self) -> None:
+        """Let what runs finish, drop what has not begun, and compensate what has completed."""
+        self._is_undoing = True
+        self._courier.is_leaving = True
+        await self._tasks.all_end()
+        while self._lane_step is not None:
+            await self._check_lane(self._lane_step)
+            await wait_until(
+                lambda: self._lane_step is None, timedelta(milliseconds=self._tenancy.pace.lane_check_ms)
+            )
+        if self._saga and self._root is not None:
+            for letter in self._letters:
+                await signal(letter, Signal.RESTART_INSTEAD, *self._root, self._letters)
+        self._courier.forget_waiting()
+        self._courier = self._new_courier()
+        while self._steps or self._holds or self._saga or not workflow.all_handlers_finished():
+            await self._drop_what_has_not_begun()
+            if self._saga:
+                await self._compensate(*self._saga.take_latest())
+            await workflow.wait_condition(workflow.all_handlers_finished)
+
+    async def _drop_what_has_not_begun(self) -> None:
+        self._tasks.drop_not_begun()
+        self._holds.drop_all()
+        for step in list(self._steps.values()):
+            self._record.note(step.message, StepStatus.DROPPED)
+            await self._end(step.message)
+            await self._tell(watched_end(step.message.receipt, StepStatus.DROPPED))
+
+    async def _compensate(self, message: Message, payload: RawValue) -> None:
+        self._record.note(message, StepStatus.RUNNING)
+        try:
+            await self._courier.deliver(message, payload, Progress())
+        except DeliveryLostError as death:
+            await bury(message, payload, death, tenancy=self._tenancy, children=())
+            self._lost[message.receipt] = (
+                f"{message.function_id} did not undo its step: {death.lost.error[:_SHOWN_ERROR_LENGTH]}"
+            )
+            self._record.note(message, StepStatus.LOST, death.lost.error)
+        else:
+            self._record.note(message, StepStatus.COMPLETED)
+
+    async def _continue_as_new(self) -> NoReturn:
         """Go on in a fresh history; what has not ended goes along, or moves if it is too much."""
+        if self._restart is not None:
+            parcel, payload = self._restart
+            again = ChainStart(self._tenancy, parcels=(parcel,), lets_attempts_finish=True)
+            workflow.continue_as_new(args=[again, payload])
         while too_much := self._too_much_to_carry():
             await move_to_chains(self._tenancy, [step.load(home=step.message.receipt) for step in too_much])
             for step in too_much:
                 del self._steps[step.message.receipt]
         await workflow.wait_condition(workflow.all_handlers_finished)
         loads = [step.load() for step in self._steps.values()]
+        owed = self._saga.carried(_MOST_BYTES_OWED)
+        held = self._holds.held
+        root = [self._root] if self._root and len(self._root[1].payload.data) <= _LARGEST_ROOT_CARRIED else []
         next_start = ChainStart(
             tenancy=self._tenancy,
             parcels=tuple(parcel for parcel, _ in loads),
@@ -280,8 +465,17 @@ class Chain:
             lost=self._lost,
             completed=self._completed,
             lane_children=tuple(self._lane_children),
+            lets_attempts_finish=self._lets_attempts_finish,
+            owed=tuple(message for message, _ in owed),
+            holds=tuple(hold for hold, _ in held),
+            letters=tuple(self._letters),
+            root=root[0][0] if root else None,
+            records=self._record.carried(),
+            watchers=self._watchers.carried,
+            events=self._holds.events,
         )
-        workflow.continue_as_new(args=[next_start, *(payload for _, payload in loads)])
+        payloads = [payload for _, payload in (*loads, *owed, *held, *root)]
+        workflow.continue_as_new(args=[next_start, *payloads])
 
     def _too_much_to_carry(self) -> list[_Step]:
         """Choose what has to move. A step that stands in a lane's line stays: the lane knows it is here."""
@@ -297,9 +491,3 @@ class Chain:
         texts = list(self._lost.values())
         more = len(texts) - _SHOWN_LOST_STEPS
         return "; ".join(texts[:_SHOWN_LOST_STEPS]) + (f"; and {more} more" if more > 0 else "")
-
-    def _show(self, message: Message, status: str) -> None:
-        self._shown[message.receipt] = f"- `{message.function_id}` on `{message.queue}` {status}"
-        if len(self._shown) > _SHOWN_STEPS:
-            self._shown.popitem(last=False)
-        workflow.set_current_details("\n".join(self._shown.values()))

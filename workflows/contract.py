@@ -14,6 +14,7 @@ __all__ = [
     "BulkReport",
     "BulkStart",
     "ChainStart",
+    "ChainState",
     "ChildEnqueued",
     "CronFire",
     "CronResult",
@@ -22,7 +23,9 @@ __all__ = [
     "DedupeStart",
     "Delivery",
     "FailureDetails",
+    "Hold",
     "LaneStart",
+    "LaneStepEnded",
     "LetterFilter",
     "LostDelivery",
     "Message",
@@ -34,9 +37,12 @@ __all__ = [
     "RetryRules",
     "SearchAttribute",
     "Signal",
+    "StepRecord",
+    "StepStatus",
     "Tenancy",
     "Ticket",
     "Update",
+    "WatchedEnd",
     "WorkflowType",
 ]
 
@@ -70,6 +76,7 @@ class Activity(StrEnum):
     SETTLE_DEAD_LETTERS = "iii.settle_dead_letters"
     SEND_APART = "iii.send_apart"
     ALERT = "iii.alert"
+    WATCH = "iii.watch"
 
 
 class Signal(StrEnum):
@@ -87,6 +94,13 @@ class Signal(StrEnum):
     TURN_LOST = "iii.turn_lost"
     HOLD_ENDED = "iii.hold_ended"
     SENT = "iii.sent"
+    COMPENSATE = "iii.compensate"
+    HOLD = "iii.hold"
+    EVENT = "iii.event"
+    WATCH = "iii.watch"
+    WATCHED_ENDED = "iii.watched_ended"
+    RESTART_INSTEAD = "iii.restart_instead"
+    SUPERSEDED = "iii.superseded"
 
 
 class Update(StrEnum):
@@ -97,9 +111,10 @@ class Update(StrEnum):
 
 
 class Query(StrEnum):
-    """Queries of a lane."""
+    """Queries of a lane, and of a chain."""
 
     HOLDS = "iii.holds"
+    CHAIN = "iii.chain"
 
 
 class SearchAttribute(StrEnum):
@@ -194,6 +209,8 @@ class Message:
         not_before_ms: The Unix time before which the first delivery may not begin.
         priority_key: Temporal's own: 1 is the most urgent, 5 the least; `None` where the queue has none.
         holds_group: Whether its group waits for the dead letter's end if it is lost.
+        restarts: How often the whole chain began again after it was compensated.
+        compensates: The receipt of the step that this message undoes.
     """
 
     receipt: str
@@ -214,6 +231,8 @@ class Message:
     not_before_ms: int = 0
     priority_key: int | None = None
     holds_group: bool = False
+    restarts: int = 0
+    compensates: str | None = None
 
 
 @dataclass(frozen=True)
@@ -292,9 +311,98 @@ class Parcel:
     progress: Progress = Progress()
 
 
+class StepStatus(StrEnum):
+    """How far a step of a chain has come. `DROPPED`: its chain was compensated or cancelled before it ran."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    LOST = "lost"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What a chain shows of one of its steps.
+
+    Attributes:
+        detail: What it waits for, or why it was lost.
+        parent: The receipt of the step that enqueued it.
+        compensates: The receipt of the step that it undoes.
+        began_at_ms: Unix time of its first delivery, as are the other times; 0 before.
+        run_id: The run in which it ended, and whose history has its result.
+    """
+
+    receipt: str
+    function_id: str
+    queue: str
+    status: StepStatus
+    detail: str = ""
+    parent: str | None = None
+    compensates: str | None = None
+    enqueued_at_ms: int = 0
+    began_at_ms: int = 0
+    ended_at_ms: int = 0
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What waits in a chain before it becomes a step: for an event, or for other messages to end.
+
+    Attributes:
+        receipt: Names it.
+        then: The step it becomes.
+        otherwise: The step it becomes instead, when the time is over or a message it waits for was lost.
+        event: The event's name.
+        receipts: The messages.
+        until_ms: The Unix time at which it stops to wait.
+    """
+
+    receipt: str
+    then: Message
+    otherwise: Message | None = None
+    event: str | None = None
+    receipts: tuple[str, ...] = ()
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class ChainState:
+    """The answer of a chain that is asked how far it has come.
+
+    Attributes:
+        steps: The latest ones, oldest first.
+        holds: What waits for an event or for other messages.
+        owed: How many compensations are owed if a step is lost.
+        is_undoing: Whether it compensates, or has.
+    """
+
+    steps: tuple[StepRecord, ...]
+    holds: tuple[Hold, ...]
+    owed: int
+    is_undoing: bool
+
+
+@dataclass(frozen=True)
+class WatchedEnd:
+    """How a message ended that another workflow waits for.
+
+    Attributes:
+        status: `unknown` if no workflow has the message.
+        result: JSON text; `None` if there is none, or if it is too large to be passed on.
+        error: Why it was lost.
+    """
+
+    receipt: str
+    status: str
+    result: str | None = None
+    error: str | None = None
+
+
 @dataclass(frozen=True)
 class ChainStart:
-    """The first argument of a chain; the payloads of `parcels` follow in their order.
+    """The first argument of a chain; payloads follow in order: of `parcels`, `owed`, `holds`, `root`.
 
     Attributes:
         parcels: The steps to begin with; empty when the first arrives as a signal.
@@ -304,6 +412,15 @@ class ChainStart:
         lost: Why steps were lost before this chain continued as new, by receipt.
         completed: Steps that it completed before.
         lane_children: Receipts that the lane's step has enqueued: they go along if the lane hands it over.
+        lets_attempts_finish: Whether what runs when the chain is cancelled may finish; chains that were
+            begun before there were compensations cut it off.
+        owed: The compensations of what has completed, oldest first.
+        holds: What waits for an event or for other messages.
+        letters: The workflow ids of the dead letters of the lost steps.
+        root: The first message, with which a compensated chain begins again; it is among `parcels` at first.
+        records: What is shown of the steps.
+        watchers: The workflows that want to hear of a step's end, by receipt.
+        events: The payloads, as JSON text, of events that nobody has waited for yet, by name.
     """
 
     tenancy: Tenancy
@@ -314,6 +431,14 @@ class ChainStart:
     lost: dict[str, str] = field(default_factory=dict)
     completed: int = 0
     lane_children: tuple[str, ...] = ()
+    lets_attempts_finish: bool = False
+    owed: tuple[Message, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    letters: tuple[str, ...] = ()
+    root: Message | None = None
+    records: tuple[StepRecord, ...] = ()
+    watchers: dict[str, list[str]] = field(default_factory=dict)
+    events: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -347,12 +472,30 @@ class LaneStart:
 
     Attributes:
         line: Who stood in it when the lane continued as new.
+        watchers: The workflows that want to hear of a message's end, by receipt.
     """
 
     tenancy: Tenancy
     queue: str
     group: str
     line: tuple[Place, ...] = ()
+    watchers: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LaneStepEnded:
+    """What a lane tells the chain that its message's handler began: how the message completed.
+
+    Attributes:
+        payload: The message's payload as JSON text, so that a compensated chain can begin again with it.
+        compensation: What undoes the step.
+        undo_payload: The compensation's payload as JSON text.
+    """
+
+    message: Message
+    payload: str
+    compensation: Message | None = None
+    undo_payload: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from temporalio import workflow
 from temporalio.common import RawValue
 
 from workflows.calls import signal
-from workflows.contract import DeadLetter, Signal, Update, WorkflowType
+from workflows.contract import DeadLetter, Message, Signal, Update, WorkflowType
 from workflows.names import lane_id
 from workflows.redrive import send_again
 
@@ -21,6 +21,8 @@ class DeadLetterBox:
     def __init__(self, letter: DeadLetter, payload: RawValue) -> None:
         self._letter = letter
         self._payload = payload
+        self._restart: tuple[Message, RawValue] | None = None
+        self._siblings: list[str] = []
         self._is_deciding = False
         self._decision: str | None = None
 
@@ -38,6 +40,24 @@ class DeadLetterBox:
             await signal(lane, Signal.HOLD_ENDED, message.receipt)
         return self._decision or ""
 
+    @workflow.signal(name=Signal.RESTART_INSTEAD)
+    def restart_instead(self, first: Message, payload: RawValue, letters: list[str]) -> None:
+        """Take the chain's word that it compensates: a redrive begins with its first message.
+
+        Args:
+            first: That message.
+            payload: Its payload.
+            letters: The workflow ids of all dead letters of the chain: one redrive is for all of them.
+        """
+        self._restart = (first, payload)
+        self._siblings = [letter for letter in letters if letter != workflow.info().workflow_id]
+
+    @workflow.signal(name=Signal.SUPERSEDED)
+    def superseded(self, receipt: str) -> None:
+        """Take the word of a dead letter of the same chain that the chain begins again."""
+        if not self._is_deciding and self._decision is None:
+            self._decision = f"redriven with {receipt}"
+
     @workflow.update(name=Update.REDRIVE)
     async def redrive(self) -> bool:
         """Send the message again with its whole retry budget; answers whether this call did it.
@@ -48,7 +68,9 @@ class DeadLetterBox:
             return False
         self._is_deciding = True
         try:
-            await send_again(self._letter, self._payload)
+            await send_again(self._letter, self._payload, self._restart)
+            for other in self._siblings:
+                await signal(other, Signal.SUPERSEDED, self._letter.message.receipt)
         finally:
             self._is_deciding = False
         self._decision = "redriven"

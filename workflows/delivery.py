@@ -10,6 +10,7 @@ from temporalio import workflow
 from temporalio.common import Priority, RawValue, RetryPolicy, SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.exceptions import TimeoutError as TemporalTimeoutError
+from temporalio.workflow import ActivityCancellationType
 
 from workflows.calls import now_ms, run_activity, wait_until
 from workflows.contract import (
@@ -57,15 +58,24 @@ class Courier:
 
     What it waits for is shown in a search attribute, so that bridges find the workflow.
 
+    Args:
+        tenancy: The names to use.
+        cancellation: Whether an attempt that is cancelled is waited for.
+
     Attributes:
         delivering: Attempts that run now, or wait for their retry: what cannot be interrupted.
         is_leaving: Set to interrupt what waits, because the workflow is about to continue as new.
     """
 
-    def __init__(self, tenancy: Tenancy) -> None:
+    def __init__(
+        self,
+        tenancy: Tenancy,
+        cancellation: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
+    ) -> None:
         self.delivering = 0
         self.is_leaving = False
         self._tenancy = tenancy
+        self._cancellation = cancellation
         self._waiting: Counter[str] = Counter()
         self._offers: Counter[str] = Counter()
 
@@ -73,8 +83,14 @@ class Courier:
         """Note that somebody has begun to offer a function."""
         self._offers[function_id] += 1
 
-    async def deliver(self, message: Message, payload: RawValue, progress: Progress) -> None:
-        """Deliver a message, with its retries.
+    def forget_waiting(self) -> None:
+        """Stop showing what the workflow waits for: what waited is dropped."""
+        if +self._waiting:
+            self._waiting.clear()
+            self._upsert_waiting()
+
+    async def deliver(self, message: Message, payload: RawValue, progress: Progress) -> RawValue:
+        """Deliver a message, with its retries, and return what its function answered.
 
         A delivery that finds nobody offering the function does not count: the message waits here, in the
         workflow, where it occupies no slot of the queue.
@@ -88,16 +104,21 @@ class Courier:
             if progress.lost is not None:
                 raise DeliveryLostError(progress, progress.lost)
             progress = await self._wait_for_provider(message, progress, offers_seen)
-            await self._wait_until_due(message, progress)
+            await self.wait_until_due(message, progress)
             offers_seen = self._offers[message.function_id]
             attempts = max(message.rules.attempts - progress.attempts_made, 1)
             self.delivering += 1
             try:
-                await attempt(message, payload, progress, tenancy=self._tenancy, attempts=attempts)
+                return await attempt(
+                    message,
+                    payload,
+                    progress,
+                    tenancy=self._tenancy,
+                    attempts=attempts,
+                    cancellation=self._cancellation,
+                )
             except ActivityError as error:
                 progress = progress_after(error, message, progress, attempts=attempts)
-            else:
-                return
             finally:
                 self.delivering -= 1
 
@@ -121,7 +142,12 @@ class Courier:
         self._show_waiting(message.function_id, -1)
         return progress
 
-    async def _wait_until_due(self, message: Message, progress: Progress) -> None:
+    async def wait_until_due(self, message: Message, progress: Progress) -> None:
+        """Wait until the next attempt may begin.
+
+        Raises:
+            DeliveryInterruptedError: The workflow is leaving.
+        """
         wait_ms = max(progress.not_before_ms, message.not_before_ms) - now_ms()
         if wait_ms > 0:
             await wait_until(lambda: self.is_leaving, timedelta(milliseconds=wait_ms))
@@ -130,6 +156,9 @@ class Courier:
 
     def _show_waiting(self, function_id: str, change: int) -> None:
         self._waiting[function_id] += change
+        self._upsert_waiting()
+
+    def _upsert_waiting(self) -> None:
         if not self._tenancy.has_search_attributes:
             return
         key = SearchAttributeKey.for_keyword_list(SearchAttribute.WAITING)
@@ -144,16 +173,22 @@ def _lose(progress: Progress, function_id: str, limit_ms: int) -> NoReturn:
 
 
 async def attempt(
-    message: Message, payload: RawValue, progress: Progress, *, tenancy: Tenancy, attempts: int
-) -> None:
-    """Deliver a message, with Temporal's own retries.
+    message: Message,
+    payload: RawValue,
+    progress: Progress,
+    *,
+    tenancy: Tenancy,
+    attempts: int,
+    cancellation: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
+) -> RawValue:
+    """Deliver a message, with Temporal's own retries, and return what its function answered.
 
     Raises:
         ActivityError: The attempts are used up, or there was none.
     """
     rules = message.rules
     first_ms = max(rules.backoff_after_ms(progress.attempts_made + 1), 1)
-    await run_activity(
+    answer: RawValue = await run_activity(
         message.function_id,
         Delivery(message, progress.attempts_made, progress.attempts),
         payload,
@@ -169,7 +204,10 @@ async def attempt(
         ),
         priority=Priority(priority_key=message.priority_key),
         summary=f"queue {message.queue}" + (f", group {message.group}" if message.group else ""),
+        cancellation_type=cancellation,
+        result_type=RawValue,
     )
+    return answer
 
 
 def progress_after(error: ActivityError, message: Message, before: Progress, *, attempts: int) -> Progress:

@@ -24,6 +24,7 @@ from workflows.contract import (
     Activity,
     ChildEnqueued,
     LaneStart,
+    LaneStepEnded,
     Message,
     Parcel,
     Place,
@@ -31,6 +32,7 @@ from workflows.contract import (
     Query,
     SearchAttribute,
     Signal,
+    StepStatus,
     Ticket,
     WorkflowType,
 )
@@ -38,6 +40,8 @@ from workflows.delivery import attempt, progress_after
 from workflows.moving import Loaded, json_value, move_to_chains, size_bytes
 from workflows.names import chain_id
 from workflows.run_length import is_long
+from workflows.saga import compensation_of, undo_payload
+from workflows.watching import Watchers, watched_end
 
 __all__ = ["FifoLane"]
 
@@ -59,6 +63,7 @@ class FifoLane:
         self._current: str | None = None
         self._has_asked = False
         self._with_children: set[str] = set()
+        self._watchers = Watchers(start.watchers)
 
     @workflow.run
     async def run(self, start: LaneStart) -> None:  # noqa: ARG002 - read in __init__
@@ -113,6 +118,12 @@ class FifoLane:
         if child.parent in self._line:
             self._with_children.add(child.parent)
 
+    @workflow.signal(name=Signal.WATCH)
+    def watch(self, receipt: str, workflow_id: str) -> None:
+        """Note that a workflow wants to hear how a message of the lane's own ends."""
+        if receipt in self._line:
+            self._watchers.add(receipt, workflow_id)
+
     @workflow.query(name=Query.HOLDS)
     def holds(self, receipt: str) -> bool:
         """Tell whether a message or a turn stands in the line; a dead letter's place is to be taken again."""
@@ -130,12 +141,14 @@ class FifoLane:
     async def _is_delivered(self, place: Place, message: Message) -> bool:
         """Make the one attempt; answers whether it was enough, and if not, a chain has the message."""
         try:
-            await attempt(message, _payload(place), _NOT_BEGUN, tenancy=self._tenancy, attempts=1)
+            result = await attempt(message, _payload(place), _NOT_BEGUN, tenancy=self._tenancy, attempts=1)
         except ActivityError as error:
             await self._move([place], progress_after(error, message, _NOT_BEGUN, attempts=1))
             return False
         if message.receipt in self._with_children:
-            await signal(self._chain_id(message), Signal.LANE_STEP_ENDED, message.receipt)
+            ended = _ended(message, place.payload or "", result)
+            await signal(self._chain_id(message), Signal.LANE_STEP_ENDED, message.receipt, ended)
+        await self._watchers.tell(watched_end(message.receipt, StepStatus.COMPLETED, result))
         return True
 
     async def _hold(self, receipt: str) -> None:
@@ -196,12 +209,16 @@ class FifoLane:
             if place.message is not None and place.receipt in self._line:
                 self._with_children.discard(place.receipt)
                 self._line[place.receipt] = Place(place.receipt, self._chain_id(place.message))
+                for watcher in self._watchers.take(place.receipt):
+                    await signal(self._chain_id(place.message), Signal.WATCH, place.receipt, watcher)
 
     async def _continue_as_new(self) -> NoReturn:
         while too_much := self._too_much_to_carry():
             await self._move(too_much)
         line = tuple(self._line.values())
-        workflow.continue_as_new(LaneStart(self._tenancy, self._queue, self._group, line))
+        workflow.continue_as_new(
+            LaneStart(self._tenancy, self._queue, self._group, line, self._watchers.carried)
+        )
 
     def _too_much_to_carry(self) -> list[Place]:
         room = _MOST_BYTES_CARRIED
@@ -219,6 +236,14 @@ class FifoLane:
 
 def _payload(place: Place) -> RawValue:
     return json_value((place.payload or "").encode())
+
+
+def _ended(message: Message, payload: str, result: RawValue) -> LaneStepEnded:
+    undo = compensation_of(result)
+    if undo is None:
+        return LaneStepEnded(message, payload)
+    told = undo_payload(message, json_value(payload.encode()), result)
+    return LaneStepEnded(message, payload, undo, told.payload.data.decode())
 
 
 def _load(place: Place, progress: Progress) -> Loaded:

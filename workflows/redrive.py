@@ -9,8 +9,9 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from workflows.attributes import message_attributes
 from workflows.calls import call, signal
-from workflows.contract import Activity, ChainStart, DeadLetter, Parcel, Signal, Ticket
+from workflows.contract import Activity, ChainStart, DeadLetter, Message, Parcel, Signal, Ticket
 from workflows.names import chain_id, task_queue
+from workflows.saga import again
 
 __all__ = ["send_again"]
 
@@ -19,14 +20,25 @@ _PAUSE = timedelta(seconds=1)
 _SUMMARY_LENGTH = 200
 
 
-async def send_again(letter: DeadLetter, payload: RawValue) -> None:
+async def send_again(
+    letter: DeadLetter, payload: RawValue, restart: tuple[Message, RawValue] | None = None
+) -> None:
     """Give a dead message back to the chain that is its home, which begins again if it has ended.
 
     Temporal does what a workflow asks for exactly once; an activity that had succeeded and was tried again
     would send the message twice, if its chain has ended by then.
+
+    Args:
+        letter: The dead letter.
+        payload: The message's payload.
+        restart: The first message of its chain and the payload, if the chain compensated what it had
+            completed: it is sent instead.
     """
     lost = letter.message
-    parcel = Parcel(replace(lost, redrives=lost.redrives + 1, children=letter.children))
+    if restart is not None:
+        parcel, payload = Parcel(again(restart[0])), restart[1]
+    else:
+        parcel = Parcel(replace(lost, redrives=lost.redrives + 1, children=letter.children))
     if not workflow.patched(_PATCH):
         await call(letter.tenancy, Activity.REDRIVE, parcel, payload)
         return
@@ -46,7 +58,7 @@ async def _begins(chain: str, letter: DeadLetter, parcel: Parcel, payload: RawVa
     try:
         await workflow.start_child_workflow(
             message.function_id,
-            args=[ChainStart(tenancy, parcels=(parcel,)), payload],
+            args=[ChainStart(tenancy, parcels=(parcel,), lets_attempts_finish=True), payload],
             id=chain,
             task_queue=task_queue(tenancy),
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,

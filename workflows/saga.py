@@ -1,0 +1,92 @@
+"""What a chain owes: the compensations of what it has completed, the latest to be run first."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import replace
+
+from temporalio import workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+
+from workflows.contract import Message
+from workflows.moving import json_value
+
+__all__ = ["COMPENSATION", "Saga", "again", "compensation_of", "undo_payload"]
+
+COMPENSATION = "iii-compensation"
+"""The metadata key under which a delivery's result carries the message that undoes it."""
+
+_DROPPED_FROM_PAYLOADS = ("input", "result")
+
+
+class Saga:
+    """The compensations that a chain owes, in the order in which it began to owe them.
+
+    Args:
+        owed: What it owed before it continued as new.
+    """
+
+    def __init__(self, owed: Iterable[tuple[Message, RawValue]] = ()) -> None:
+        self._owed = OrderedDict((message.receipt, (message, payload)) for message, payload in owed)
+        self._known = set(self._owed)
+
+    def __len__(self) -> int:
+        return len(self._owed)
+
+    def owe(self, message: Message, payload: RawValue) -> None:
+        """Take a compensation; a retried attempt that declares it again changes nothing."""
+        if message.receipt not in self._known:
+            self._known.add(message.receipt)
+            self._owed[message.receipt] = (message, payload)
+
+    def take_latest(self) -> tuple[Message, RawValue]:
+        """Return the compensation that is due first, which is owed no longer."""
+        return self._owed.popitem()[1]
+
+    def carried(self, room_bytes: int) -> list[tuple[Message, RawValue]]:
+        """Return what the next run takes along.
+
+        A compensation that does not fit keeps the names of what it undoes; input and result become null.
+        """
+        carried = []
+        for message, payload in self._owed.values():
+            room_bytes -= len(payload.payload.data)
+            carried.append((message, payload if room_bytes >= 0 else _without_values(payload)))
+        return carried
+
+
+def again(first: Message) -> Message:
+    """Return the message with which a chain begins again that has compensated what it had completed."""
+    return replace(first, redrives=first.redrives + 1, restarts=first.restarts + 1, children=())
+
+
+def compensation_of(result: RawValue) -> Message | None:
+    """Read what a delivery says of how it is undone."""
+    data = result.payload.metadata.get(COMPENSATION)
+    if data is None:
+        return None
+    plain = Payload(metadata={"encoding": b"json/plain"}, data=data)
+    compensation: Message = workflow.payload_converter().from_payload(plain, Message)
+    return compensation
+
+
+def undo_payload(step: Message, payload: RawValue, result: RawValue) -> RawValue:
+    """Return what a declared compensation is told: the step's function, input, result and receipt."""
+    return json_value(
+        b'{"function_id":%b,"input":%b,"result":%b,"receipt":%b}'
+        % (
+            json.dumps(step.function_id).encode(),
+            payload.payload.data,
+            result.payload.data,
+            json.dumps(step.receipt).encode(),
+        )
+    )
+
+
+def _without_values(payload: RawValue) -> RawValue:
+    value = json.loads(payload.payload.data)
+    if not isinstance(value, dict):
+        return payload
+    kept = {key: None if key in _DROPPED_FROM_PAYLOADS else item for key, item in value.items()}
+    return json_value(json.dumps(kept).encode())
