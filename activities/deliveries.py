@@ -182,7 +182,7 @@ class Deliveries:
 
 
 async def _in_spite_of_cancellation(running: asyncio.Task[Answer]) -> Answer:
-    """Wait for an attempt that may finish although it is cancelled: what it has begun may have to be undone."""
+    """Wait for an attempt; one that is cancelled may finish, for what it has begun may have to be undone."""
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:

@@ -237,7 +237,8 @@ class Chain:
         if message.receipt == self._lane_step:  # the lane has handed it over
             children += self._lane_children
             self.lane_step_ended(message.receipt)
-        step = _Step(message, payload, parcel.progress, children, is_in_line)
+        # A lane is joined only when the step is due, or it would hold up the others.
+        step = _Step(message, payload, parcel.progress, children, is_in_line and not message.not_before_ms)
         self._steps[message.receipt] = step
         self._record.note(message, StepStatus.WAITING)
         self._tasks.add(partial(self._run_step, step))
