@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.deliveries import DeliveryFailedError
 from activities.heartbeat import heartbeating
-from workflows.contract import Activity, CronTick, Message, Parcel, Ticket
+from workflows.contract import Activity, CronTick, Message, Parcel, Ticket, WatchedEnd
 
 __all__ = ["CronFirer", "Operations", "Sender"]
 
@@ -46,12 +46,17 @@ CronFirer = Callable[[CronTick], Awaitable[str]]
 """Fires a cron trigger; answers a `CronResult`, raises `DeliveryFailedError` when the function failed."""
 
 
+Watch = Callable[[str, str], Awaitable[WatchedEnd | None]]
+"""Tells how a message ended, by its receipt; `None` if its workflow will tell the one of the second id."""
+
+
 @dataclass(frozen=True)
 class Operations:
     """Activities of our own workflows."""
 
     sender: Sender
     fire: CronFirer
+    watch_end: Watch
 
     @activity.defn(name=Activity.JOIN_LANE)
     async def join_lane(self, ticket: Ticket) -> None:
@@ -87,6 +92,11 @@ class Operations:
     async def redrive(self, parcel: Parcel, payload: RawValue) -> None:
         """Send a dead message on its way again."""
         await self.sender.redrive(parcel, payload.payload.data)
+
+    @activity.defn(name=Activity.WATCH)
+    async def watch(self, receipt: str, watcher_id: str) -> WatchedEnd | None:
+        """Tell how a message ended; if it has not, have the watcher told when it does."""
+        return await self.watch_end(receipt, watcher_id)
 
     @activity.defn(name=Activity.FIRE_CRON)
     async def fire_cron(self, tick: CronTick) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from bridge.builtins.chain import ChainFunctions
 from bridge.builtins.channels import Channels, ChannelTable
 from bridge.builtins.configuration import Configuration
 from bridge.builtins.cron import CronTriggers
@@ -188,6 +189,7 @@ class Bridge:
         closing.push_async_callback(functions.close)
         self._open_queues(engine, temporal)
         self._open_configuration(engine, closing)
+        ChainFunctions(engine, temporal.chains, temporal.chain_commands).register(engine)
         observability = await self._open_observability(engine, closing)
         await self._open_channels(engine, channels, closing)
         self._open_http_functions(engine, closing)

@@ -163,8 +163,8 @@ class Chain:
     @workflow.signal(name=Signal.HOLD)
     def hold(self, hold: Hold, payload: RawValue) -> None:
         """Take what waits for an event or for other messages before it becomes a step."""
-        if self._known.setdefault(hold.receipt, 0) == 0 and self._holds.take(hold, payload):
-            self._known[hold.receipt] = 1
+        if hold.receipt not in self._known and self._holds.take(hold, payload):
+            self._record.note(_held(hold), StepStatus.WAITING, _what_it_waits_for(hold))
             self._tasks.add(partial(self._run_hold, hold, payload))
 
     @workflow.signal(name=Signal.EVENT)
@@ -175,7 +175,7 @@ class Chain:
     @workflow.signal(name=Signal.WATCH)
     def watch(self, receipt: str, workflow_id: str) -> None:
         """Note that a workflow wants to hear how a step ends; of one that has ended it hears elsewhere."""
-        if receipt in self._steps:
+        if receipt in self._steps or receipt in self._holds:
             self._watchers.add(receipt, workflow_id)
 
     @workflow.signal(name=Signal.WATCHED_ENDED)
@@ -377,12 +377,18 @@ class Chain:
         released = await self._holds.release(
             hold, payload, is_leaving=lambda: self._courier.is_leaving, watch=self._how_ended
         )
-        if released is not None and released[0] is not None:
-            self._take(Parcel(released[0]), released[1], is_in_line=False)
+        if released is None:
+            return
+        message, data = released
+        if message is not None:
+            self._take(Parcel(replace(message, receipt=hold.receipt)), data, is_in_line=False)
+        else:
+            self._record.note(_held(hold), StepStatus.DROPPED, "what it waited for did not come")
+            await self._tell(watched_end(hold.receipt, StepStatus.DROPPED))
 
     async def _how_ended(self, receipt: str) -> WatchedEnd | None:
         """Ask for a message that something here waits for; of a step that is here the chain knows itself."""
-        if receipt in self._steps:
+        if receipt in self._steps or receipt in self._holds:
             return None
         workflow_id = workflow.info().workflow_id
         end: WatchedEnd | None = await call(
@@ -423,7 +429,9 @@ class Chain:
 
     async def _drop_what_has_not_begun(self) -> None:
         self._tasks.drop_not_begun()
-        self._holds.drop_all()
+        for hold in self._holds.drop_all():
+            self._record.note(_held(hold), StepStatus.DROPPED)
+            await self._tell(watched_end(hold.receipt, StepStatus.DROPPED))
         for step in list(self._steps.values()):
             self._record.note(step.message, StepStatus.DROPPED)
             await self._end(step.message)
@@ -492,3 +500,12 @@ class Chain:
         texts = list(self._lost.values())
         more = len(texts) - _SHOWN_LOST_STEPS
         return "; ".join(texts[:_SHOWN_LOST_STEPS]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _held(hold: Hold) -> Message:
+    """Return the step that a hold becomes, under the receipt that its enqueuer was given."""
+    return replace(hold.then, receipt=hold.receipt)
+
+
+def _what_it_waits_for(hold: Hold) -> str:
+    return f"for the event {hold.event}" if hold.event is not None else f"for {len(hold.receipts)} messages"

@@ -47,6 +47,9 @@ class Holds:
     def __len__(self) -> int:
         return len(self._held)
 
+    def __contains__(self, receipt: str) -> bool:
+        return receipt in self._held
+
     @property
     def held(self) -> list[tuple[Hold, RawValue]]:
         """What waits, with the payloads, oldest first."""

@@ -1,6 +1,7 @@
 """Ids and task queues: one place where every name in Temporal is made."""
 
 import hashlib
+import re
 from urllib.parse import quote
 
 from workflows.contract import Tenancy
@@ -15,6 +16,8 @@ __all__ = [
     "dedupe_id",
     "lane_id",
     "queue_task_queue",
+    "receipt_at",
+    "receipt_tag",
     "schedule_id",
     "search_text",
     "shorten",
@@ -24,6 +27,8 @@ __all__ = [
 _LONGEST_SEGMENT = 200
 _LONGEST_SEARCH_TEXT = 255
 _DIGEST_LENGTH = 32
+_RECEIPT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TAG_LENGTH = len("00000000-0000")
 
 
 def task_queue(tenancy: Tenancy) -> str:
@@ -79,6 +84,26 @@ def bulk_id(tenancy: Tenancy, operation_id: str) -> str:
 def dedupe_id(tenancy: Tenancy, queue: str, value: str) -> str:
     """Return the workflow id of the marker that a value of a queue's dedupe field is taken."""
     return f"{tenancy.prefix}.dedupe/{_segment(queue)}/{_segment(value)}"
+
+
+def receipt_tag(home: str) -> str:
+    """Return how the receipts begin of everything that one workflow keeps.
+
+    So whoever has a receipt finds the workflow: a chain by its id, which begins like the receipts of all of
+    its steps; a lane by a search attribute.
+
+    Args:
+        home: The receipt in the id of a chain, or the id of a lane.
+    """
+    if _RECEIPT.fullmatch(home):
+        return home[:_TAG_LENGTH]
+    digest = hashlib.sha256(home.encode()).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}"
+
+
+def receipt_at(home: str, receipt: str) -> str:
+    """Return a receipt as unique as another one that tells which workflow keeps the message."""
+    return receipt_tag(home) + receipt[_TAG_LENGTH:]
 
 
 def search_text(text: str) -> str:

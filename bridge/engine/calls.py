@@ -1,6 +1,6 @@
 """A call on its way: what is asked, for whom, and how it ended."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,9 @@ class Job:
         workflow_id: The workflow that runs the step: the chain, or a lane for a message of its own.
         receipt: The receipt of the step; `None` when the call belongs to the chain and the step is unknown.
         children: Receipts that attempts before a redrive enqueued.
+        restarts: How often the whole chain began again after it was compensated.
+        is_undoing: Whether the step is a compensation.
+        context: What the handler is told of the delivery.
         enqueued: How often the attempt has enqueued each equal message: what makes a retried attempt's
             receipts equal to those of the attempt before it.
     """
@@ -39,6 +42,9 @@ class Job:
     workflow_id: str
     receipt: str | None = None
     children: frozenset[str] = frozenset()
+    restarts: int = 0
+    is_undoing: bool = False
+    context: Mapping[str, object] = field(default_factory=dict)
     enqueued: dict[bytes, int] = field(default_factory=dict)
 
 

@@ -147,8 +147,13 @@ class Observer:
 class Enqueuer(Protocol):
     """Where messages go that must not be lost."""
 
-    async def enqueue(self, call: Call, queue: str) -> str:
+    async def enqueue(self, call: Call, queue: str, *, delay_ms: int = 0) -> str:
         """Accept a message for durable execution and return its receipt, a UUID.
+
+        Args:
+            call: What to run.
+            queue: The named queue.
+            delay_ms: How long the first delivery has to wait.
 
         Raises:
             EnqueueError: It was not accepted.
@@ -169,7 +174,7 @@ class ObservedEnqueuer:
         self._observers = observers
         self._new_id = new_id
 
-    async def enqueue(self, call: Call, queue: str) -> str:
+    async def enqueue(self, call: Call, queue: str, *, delay_ms: int = 0) -> str:
         """Accept a message and return its receipt.
 
         Raises:
@@ -182,7 +187,9 @@ class ObservedEnqueuer:
         end = all_of(each.enqueue_started(start) for each in self._observers)
         error: ErrorBody | None = broken_off()
         try:
-            receipt = await self._enqueuer.enqueue(replace(call, traceparent=traceparent), queue)
+            receipt = await self._enqueuer.enqueue(
+                replace(call, traceparent=traceparent), queue, delay_ms=delay_ms
+            )
             error = None
         except BridgeError as exc:
             error = error_body(exc)

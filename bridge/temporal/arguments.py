@@ -5,6 +5,7 @@ from temporalio.common import RawValue, TypedSearchAttributes
 
 from workflows.attributes import keywords
 from workflows.contract import SearchAttribute, Tenancy
+from workflows.names import lane_id, receipt_tag
 
 __all__ = ["SUMMARY_LENGTH", "lane_attributes", "raw_value"]
 
@@ -20,4 +21,5 @@ def lane_attributes(tenancy: Tenancy, queue: str, group: str) -> TypedSearchAttr
     """Return what a lane is found by."""
     if not tenancy.has_search_attributes:
         return TypedSearchAttributes.empty
-    return keywords({SearchAttribute.QUEUE: queue, SearchAttribute.GROUP: group})
+    tag = receipt_tag(lane_id(tenancy, queue, group))
+    return keywords({SearchAttribute.QUEUE: queue, SearchAttribute.GROUP: group, SearchAttribute.CHAIN: tag})

@@ -1,11 +1,11 @@
 """Deliveries, seen from the bridge: hand a message's payload to whoever offers its function."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
-from activities.deliveries import DeliveryContext, DeliveryFailedError, DeliveryPostponedError
+from activities.deliveries import Answer, DeliveryContext, DeliveryFailedError, DeliveryPostponedError
 from bridge.engine.calls import Call, Job, Outcome
 from bridge.engine.engine import Engine
 from bridge.engine.observation import POSTPONED, DeliveryStart, OnEnd, all_of, broken_off
@@ -27,10 +27,17 @@ class EngineDeliverer:
     Args:
         engine: Routes the call.
         new_id: Makes fresh UUIDs.
+        compensation_of: Tells what undoes a step that has completed.
     """
 
-    def __init__(self, engine: Engine, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        new_id: Callable[[], str],
+        compensation_of: Callable[[Message], Message | None],
+    ) -> None:
         self._engine = engine
+        self._compensation_of = compensation_of
         self._new_id = new_id
         self._is_stopping = False
 
@@ -38,8 +45,8 @@ class EngineDeliverer:
         """Begin no more deliveries; those that end with the connections do not count as attempts."""
         self._is_stopping = True
 
-    async def deliver(self, context: DeliveryContext, data: bytes) -> bytes:
-        """Run the function and return its result as JSON.
+    async def deliver(self, context: DeliveryContext, data: bytes) -> Answer:
+        """Run the function and return what it answered, and how that is undone.
 
         Raises:
             DeliveryFailedError: The attempt failed.
@@ -61,7 +68,7 @@ class EngineDeliverer:
             raise
         finally:
             end(error)
-        return result
+        return Answer(result, self._compensation_of(context.delivery.message))
 
     async def _deliver(self, message: Message, call: Call) -> bytes:
         if self._is_stopping:
@@ -90,11 +97,12 @@ class EngineDeliverer:
 
     def _call(self, context: DeliveryContext, data: msgspec.Raw) -> Call:
         message = context.delivery.message
+        facts = _facts(context)
         return Call(
             function_id=message.function_id,
             data=data,
             namespace=message.namespace,
-            metadata=_metadata(context),
+            metadata=_metadata(message, facts),
             # A fresh span in the trace of the enqueuer: it tells this attempt from every other one.
             traceparent=continue_trace(_trace_of(message), self._new_id()),
             baggage=baggage_without_tags(message.baggage),
@@ -104,6 +112,9 @@ class EngineDeliverer:
                 workflow_id=context.workflow_id,
                 receipt=message.receipt,
                 children=frozenset(message.children),
+                restarts=message.restarts,
+                is_undoing=message.compensates is not None,
+                context=facts,
             ),
         )
 
@@ -126,10 +137,9 @@ def _trace_of(message: Message) -> str:
     return message.traceparent or new_traceparent(message.receipt, uuid.UUID(message.chain_id).hex)
 
 
-def _metadata(context: DeliveryContext) -> msgspec.Raw:
-    """Put the durable context beside the enqueuer's own metadata, which stays as it was."""
+def _facts(context: DeliveryContext) -> dict[str, object]:
     message = context.delivery.message
-    ours = {
+    facts: dict[str, object] = {
         "chain_id": message.chain_id,
         "workflow_id": context.workflow_id,
         "run_id": context.run_id,
@@ -138,9 +148,17 @@ def _metadata(context: DeliveryContext) -> msgspec.Raw:
         "queue": message.queue,
         "attempt": context.attempt,
         "max_attempts": message.rules.attempts,
-        "idempotency_key": message.receipt,
+        # What a compensated chain did is undone, so that it has to be done again when the chain restarts.
+        "idempotency_key": f"{message.receipt}/{message.restarts}" if message.restarts else message.receipt,
     }
+    if message.compensates is not None:
+        facts["compensates"] = message.compensates
+    return facts
+
+
+def _metadata(message: Message, facts: Mapping[str, object]) -> msgspec.Raw:
+    """Put the durable context beside the enqueuer's own metadata, which stays as it was."""
     own = msgspec.Raw((message.metadata or "{}").encode())
     if not payload.is_object(own):
         own = payload.encode({"value": own})
-    return payload.with_entry(own, METADATA_KEY, ours)
+    return payload.with_entry(own, METADATA_KEY, facts)

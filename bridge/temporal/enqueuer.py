@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import structlog
@@ -17,6 +18,7 @@ from bridge.temporal.dedupe_markers import DedupeKey, DedupeMarkers
 from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY, PayloadFields
 from bridge.temporal.sender import TemporalSender
 from workflows.contract import Message, RetryRules, WorkflowType
+from workflows.names import receipt_at
 
 __all__ = ["EnqueueSettings", "NamedQueue", "TemporalEnqueuer"]
 
@@ -101,11 +103,16 @@ class TemporalEnqueuer:
         self._new_id = new_id
         self._now_ms = now_ms
 
-    async def enqueue(self, call: Call, queue: str) -> str:
+    async def enqueue(self, call: Call, queue: str, *, delay_ms: int = 0) -> str:
         """Accept a message and return its receipt.
 
         A retried attempt that enqueues what an earlier attempt of the same step has enqueued gets the same
         receipt, and nothing is sent twice; so does whoever enqueues a duplicate on a queue that drops them.
+
+        Args:
+            call: What to run.
+            queue: The named queue.
+            delay_ms: How long the first delivery has to wait; the queue's own `delay_field` may say longer.
 
         Raises:
             EnqueueError: The queue is unknown, the payload does not fit, or Temporal did not answer in time.
@@ -115,20 +122,38 @@ class TemporalEnqueuer:
         named = self._named(queue)
         fields = PayloadFields(queue, call.data)
         key = _dedupe_key(named, fields)
-        message = self._message(call, queue, named, fields)
+        message = self._message(call, queue, named, fields, delay_ms)
         if call.job is not None and message.receipt in call.job.children:
             return message.receipt
+        async with self.accepting():
+            if key is not None:
+                return await self._send_unless_duplicate(message, bytes(call.data), key)
+            await self._send(call.job, message, bytes(call.data))
+        log.debug("enqueued", receipt=message.receipt, queue=queue, function_id=message.function_id)
+        return message.receipt
+
+    @asynccontextmanager
+    async def accepting(self) -> AsyncIterator[None]:
+        """Bound what the body asks of Temporal.
+
+        Raises:
+            EnqueueError: Temporal did not answer in time, or refused.
+        """
         try:
             async with asyncio.timeout(self._settings.timeout_ms / 1000):
-                if key is not None:
-                    return await self._send_unless_duplicate(message, bytes(call.data), key)
-                await self._send(call.job, message, bytes(call.data))
+                yield
         except TimeoutError as exc:
             raise EnqueueError(self._no_answer()) from exc
         except RPCError as exc:
             raise EnqueueError(self._why_not(exc)) from exc
-        log.debug("enqueued", receipt=message.receipt, queue=queue, function_id=message.function_id)
-        return message.receipt
+
+    def prepare(self, call: Call, queue: str) -> Message:
+        """Return the message that an enqueue would send.
+
+        Raises:
+            EnqueueError: The queue is unknown, or the payload does not fit.
+        """
+        return self._message(call, queue, self._named(queue), PayloadFields(queue, call.data))
 
     def _named(self, queue: str) -> NamedQueue:
         named = self._queues.get(queue)
@@ -139,7 +164,9 @@ class TemporalEnqueuer:
             )
         return named
 
-    def _message(self, call: Call, queue: str, named: NamedQueue, fields: PayloadFields) -> Message:
+    def _message(
+        self, call: Call, queue: str, named: NamedQueue, fields: PayloadFields, delay_ms: int = 0
+    ) -> Message:
         if call.function_id in set(WorkflowType):
             raise EnqueueError(f"The function id '{call.function_id}' is taken by the bridge; rename it.")
         size_bytes = len(call.data) + len(call.metadata) + len(call.baggage or "")
@@ -150,8 +177,8 @@ class TemporalEnqueuer:
                 "enqueue a reference to it."
             )
         group = fields.group(named.group_field) if named.group_field else None
-        delay_ms = fields.delay_ms(named.delay_field) if named.delay_field else 0
-        receipt = self._receipt(call, queue)
+        delay_ms = max(delay_ms, fields.delay_ms(named.delay_field) if named.delay_field else 0)
+        receipt = self._receipt(call, queue, group)
         job = call.job
         now_ms = self._now_ms()
         return Message(
@@ -175,18 +202,23 @@ class TemporalEnqueuer:
                 if named.priority_field
                 else None
             ),
+            restarts=job.restarts if job else 0,
         )
 
-    def _receipt(self, call: Call, queue: str) -> str:
+    def _receipt(self, call: Call, queue: str, group: str | None) -> str:
         """Make a receipt: inside an attempt, one that the next attempt will make again."""
         job = call.job
-        if job is None or job.receipt is None:
-            return self._new_id()
+        if job is None:
+            fresh = self._new_id()
+            return fresh if group is None else receipt_at(self._sender.lane_of(queue, group), fresh)
+        if job.receipt is None:
+            return receipt_at(job.home, self._new_id())
         what = f"{call.function_id}\0{queue}\0{call.namespace}\0".encode()
         digest = hashlib.sha256(what + bytes(call.data)).digest()
         occurrence = job.enqueued.get(digest, 0)
         job.enqueued[digest] = occurrence + 1
-        return str(uuid.uuid5(uuid.UUID(job.receipt), f"{digest.hex()}/{occurrence}"))
+        derived = uuid.uuid5(uuid.UUID(job.receipt), f"{digest.hex()}/{occurrence}")
+        return receipt_at(job.home, str(derived))
 
     async def _send_unless_duplicate(self, message: Message, payload: bytes, key: DedupeKey) -> str:
         """Send a message if it is the first one with its value; answers the receipt of the first one.
@@ -212,6 +244,8 @@ class TemporalEnqueuer:
     def _fits(self, job: Job, payload: bytes) -> bool:
         """Tell whether a message may become a step of its enqueuer's chain, whose history has a limit."""
         enqueued = sum(job.enqueued.values())
+        if job.is_undoing:
+            return False  # the chain begins no more steps
         return enqueued <= self._settings.steps_per_handler and (
             enqueued <= 1 or len(payload) <= _STEP_PAYLOAD_BYTES
         )

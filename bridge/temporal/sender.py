@@ -1,6 +1,7 @@
 """Chains and lanes, started and signalled: every way in which a message reaches a workflow."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from workflows.attributes import message_attributes
 from workflows.contract import (
     ChainStart,
     ChildEnqueued,
+    Hold,
     LaneStart,
     Message,
     Parcel,
@@ -54,7 +56,7 @@ class TemporalSender:
     async def start_chain(self, message: Message, payload: bytes) -> None:
         """Begin a chain with a message. The id is the receipt, so a second start of it changes nothing."""
         tenancy = self._tenancy()
-        start = ChainStart(tenancy, parcels=(Parcel(message),))
+        start = ChainStart(tenancy, parcels=(Parcel(message),), lets_attempts_finish=True)
         try:
             await self._connection.client.start_workflow(
                 message.function_id,
@@ -82,14 +84,48 @@ class TemporalSender:
 
     async def add_step_for_lane(self, message: Message, payload: bytes, *, lane_workflow_id: str) -> None:
         """Add a step that the handler of a lane's own message enqueued; its chain begins with the first."""
-        child = ChildEnqueued(message.home, message.receipt)
-        await self._signal(lane_workflow_id, Signal.CHILD_ENQUEUED, [child])
-        start = ChainStart(self._tenancy(), lane_step=message.home, lane_id=lane_workflow_id)
-        await self._give_to_chain(start, Parcel(message), payload)
+        start = await self._begun_by_lane(message, lane_workflow_id)
+        await self._give_to_chain(start, message, Signal.ENQUEUE, [Parcel(message), raw_value(payload)])
+
+    async def owe(self, undo: Message, payload: bytes, *, lane_workflow_id: str | None) -> None:
+        """Have a chain that runs owe a compensation.
+
+        Args:
+            undo: The compensation.
+            payload: Its payload.
+            lane_workflow_id: The lane that runs the step itself; its chain may begin with this.
+        """
+        if lane_workflow_id is None:
+            await self._signal(self.chain_of(undo), Signal.COMPENSATE, [undo, raw_value(payload)])
+        else:
+            start = await self._begun_by_lane(undo, lane_workflow_id)
+            await self._give_to_chain(start, undo, Signal.COMPENSATE, [undo, raw_value(payload)])
+
+    async def hold(self, hold: Hold, payload: bytes, *, lane_workflow_id: str | None) -> None:
+        """Have a chain hold something back; the chain begins with it if it does not run.
+
+        Args:
+            hold: What it waits for, and what it becomes.
+            payload: What goes along.
+            lane_workflow_id: The lane that runs the step itself which asks for it.
+        """
+        if lane_workflow_id is None:
+            start = self._start()
+        else:
+            start = await self._begun_by_lane(hold.then, lane_workflow_id)
+        await self._give_to_chain(start, hold.then, Signal.HOLD, [hold, raw_value(payload)])
+
+    async def send_event(self, chain_workflow_id: str, name: str, payload: bytes) -> None:
+        """Tell a chain of an event."""
+        await self._signal(chain_workflow_id, Signal.EVENT, [name, raw_value(payload)])
+
+    async def watch(self, workflow_id: str, receipt: str, watcher_id: str) -> None:
+        """Have a chain or a lane tell a workflow when a message ends."""
+        await self._signal(workflow_id, Signal.WATCH, [receipt, watcher_id])
 
     async def move_to_chain(self, parcel: Parcel, payload: bytes) -> None:
         """Have a message go on in the chain that is its home."""
-        await self._give_to_chain(ChainStart(self._tenancy()), parcel, payload)
+        await self._give_to_chain(self._start(), parcel.message, Signal.ENQUEUE, [parcel, raw_value(payload)])
 
     async def redrive(self, parcel: Parcel, payload: bytes) -> None:
         """Send a dead message on its way again, in the chain that is its home."""
@@ -103,7 +139,7 @@ class TemporalSender:
 
     async def join_lane(self, ticket: Ticket) -> None:
         """Make sure that a chain's step stands in its lane's line, without a trace where it does."""
-        lane = lane_id(self._tenancy(), ticket.queue, ticket.group)
+        lane = self.lane_of(ticket.queue, ticket.group)
         if not await self.lane_holds(lane, ticket.receipt):
             await self.take_turn(ticket)
 
@@ -145,6 +181,10 @@ class TemporalSender:
         """Return the workflow id of the chain that is a message's home."""
         return chain_id(self._tenancy(), message.home)
 
+    def lane_of(self, queue: str, group: str) -> str:
+        """Return the workflow id of a group's lane."""
+        return lane_id(self._tenancy(), queue, group)
+
     def ticket_of(self, message: Message) -> Ticket | None:
         """Return the turn that a message takes, if it has a group."""
         if message.group is None:
@@ -155,16 +195,26 @@ class TemporalSender:
         handle = self._connection.client.get_workflow_handle(workflow_id)
         await handle.signal(signal, args=arguments, rpc_timeout=self._rpc_timeout)
 
-    async def _give_to_chain(self, start: ChainStart, parcel: Parcel, payload: bytes) -> None:
-        """Signal a chain, which begins if it does not run."""
-        message = parcel.message
+    def _start(self) -> ChainStart:
+        return ChainStart(self._tenancy(), lets_attempts_finish=True)
+
+    async def _begun_by_lane(self, message: Message, lane_workflow_id: str) -> ChainStart:
+        """Tell a lane that the handler of its own message begins a chain, and return how that starts."""
+        child = ChildEnqueued(message.home, message.receipt)
+        await self._signal(lane_workflow_id, Signal.CHILD_ENQUEUED, [child])
+        return replace(self._start(), lane_step=message.home, lane_id=lane_workflow_id)
+
+    async def _give_to_chain(
+        self, start: ChainStart, message: Message, signal: Signal, arguments: list[Any]
+    ) -> None:
+        """Signal the chain that is a message's home, which begins if it does not run."""
         await self._connection.client.start_workflow(
             message.function_id,
             args=[start],
             id=self.chain_of(message),
             task_queue=task_queue(start.tenancy),
-            start_signal=Signal.ENQUEUE,
-            start_signal_args=[parcel, raw_value(payload)],
+            start_signal=signal,
+            start_signal_args=arguments,
             search_attributes=message_attributes(start.tenancy, message),
             static_summary=f"queue {message.queue}"[:SUMMARY_LENGTH],
             rpc_timeout=self._rpc_timeout,

@@ -15,10 +15,14 @@ from activities.operations import CronFirer, Operations
 from bridge.engine.engine import Engine
 from bridge.engine.observation import ObservedEnqueuer
 from bridge.temporal.bulk import BulkOperations
+from bridge.temporal.chain_commands import TemporalChainCommands
+from bridge.temporal.chain_reader import ChainReader
+from bridge.temporal.compensations import Compensation, Compensations
 from bridge.temporal.connection import TemporalAddress, TemporalConnection
 from bridge.temporal.dead_letters import DeadLetters
 from bridge.temporal.dedupe_markers import DedupeMarkers
 from bridge.temporal.delivery import EngineDeliverer
+from bridge.temporal.end_watch import EndWatch
 from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue, TemporalEnqueuer
 from bridge.temporal.queue_workers import QueueWorker, QueueWorkers
 from bridge.temporal.search_attributes import ensure_search_attributes
@@ -52,6 +56,7 @@ class TemporalSettings:
         drain_timeout_ms: How long a stopping bridge lets running deliveries finish.
         heartbeat_timeout_ms: After how long a silent bridge counts as lost.
         pace: How patient our workflows are.
+        compensations: What undoes the functions' effects, by function id.
     """
 
     address: TemporalAddress
@@ -60,6 +65,7 @@ class TemporalSettings:
     drain_timeout_ms: int = 10_000
     heartbeat_timeout_ms: int = 10_000
     pace: Pace = field(default_factory=Pace)
+    compensations: Mapping[str, Compensation] = field(default_factory=dict)
 
 
 class TemporalService:
@@ -74,6 +80,8 @@ class TemporalService:
         connection: The way to Temporal.
         queue_workers: Which queues this bridge takes deliveries from.
         enqueuer: Where messages go.
+        chains: Where chains are looked at.
+        chain_commands: Where more is asked of chains.
         dead_letters: Where lost messages are.
         bulk: Where operations on many of them are.
         ready: Set once this bridge polls for work.
@@ -85,7 +93,11 @@ class TemporalService:
         self._settings = settings
         self._messages: dict[str, NamedQueue] = {}
         self._tenancy = Tenancy(settings.prefix, has_search_attributes=False, pace=settings.pace)
-        self._deliverer = EngineDeliverer(engine, engine.new_id)
+        self._deliverer = EngineDeliverer(
+            engine,
+            engine.new_id,
+            Compensations(engine.functions, settings.compensations, self._messages, _unix_ms).of,
+        )
         self._stopping = asyncio.Event()
         self.queue_workers = QueueWorkers(self._deliverer)
         self.ready = asyncio.Event()
@@ -99,8 +111,11 @@ class TemporalService:
             self._messages,
             settings=settings.enqueue,
             new_id=engine.new_id,
-            now_ms=lambda: time.time_ns() // 1_000_000,
+            now_ms=_unix_ms,
         )
+        self.chains = ChainReader(self.connection, self.tenancy)
+        self.chain_commands = TemporalChainCommands(self.enqueuer, self._sender, engine.new_id, _unix_ms)
+        self._end_watch = EndWatch(self.chains, self._sender)
         self.dead_letters = DeadLetters(self.connection, self.tenancy)
         self.bulk = BulkOperations(
             self.connection,
@@ -168,7 +183,7 @@ class TemporalService:
                     client,
                     self._tenancy,
                     self.queue_workers,
-                    operations=Operations(self._sender, fire_cron),
+                    operations=Operations(self._sender, fire_cron, self._end_watch.watch),
                     bulk=BulkActivities(BulkSettler(self.connection)),
                     alerts=AlertActivities(alert),
                     stop=self._stopping,
@@ -177,3 +192,7 @@ class TemporalService:
             except* RuntimeError:
                 log.exception("temporal workers ended; starting them again")
                 await asyncio.sleep(_RESTART_PAUSE_S)
+
+
+def _unix_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -99,6 +99,7 @@ def _workflow_worker(
             operations.send_apart,
             operations.redrive,
             operations.fire_cron,  # for fires that 0.1.0 began
+            operations.watch,
             bulk.settle_dead_letters,
             alerts.call_alert_function,
         ],

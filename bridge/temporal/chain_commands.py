@@ -1,0 +1,175 @@
+"""What a handler asks of its chain beyond the next step: to undo, to wait, to join."""
+
+import hashlib
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import msgspec
+from temporalio.service import RPCError, RPCStatusCode
+
+from bridge.engine.calls import Call, Job
+from bridge.engine.chains import Target
+from bridge.errors import FunctionFailedError
+from bridge.temporal.enqueuer import TemporalEnqueuer
+from bridge.temporal.sender import TemporalSender
+from workflows.contract import Hold, Message
+from workflows.names import receipt_at
+
+__all__ = ["TemporalChainCommands"]
+
+
+class TemporalChainCommands:
+    """Asks things of chains; every method raises `EnqueueError` when Temporal did not take them.
+
+    Args:
+        enqueuer: Makes messages.
+        sender: Brings them to the chains.
+        new_id: Makes fresh UUIDs.
+        now_ms: The Unix time.
+    """
+
+    def __init__(
+        self,
+        enqueuer: TemporalEnqueuer,
+        sender: TemporalSender,
+        new_id: Callable[[], str],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._enqueuer = enqueuer
+        self._sender = sender
+        self._new_id = new_id
+        self._now_ms = now_ms
+
+    async def compensate(self, call: Call, target: Target, payload: msgspec.Raw) -> str:
+        """Have the chain of the calling handler undo something if it is lost or cancelled.
+
+        It counts from now on, whether or not the step completes.
+
+        Returns:
+            The receipt of the compensation.
+
+        Raises:
+            FunctionFailedError: No handler of a queued message made the call, or its chain has ended.
+        """
+        job = _job_of(call)
+        if job.is_undoing:
+            raise FunctionFailedError("no_chain", "A compensation is not compensated; retry it instead")
+        prepared = self._prepare(call, target, payload)
+        undo = replace(prepared, group=None, compensates=job.receipt or job.home)
+        async with self._enqueuer.accepting():
+            lane = self._lane_of(job, undo)
+            if not await _is_there(self._sender.owe(undo, bytes(payload), lane_workflow_id=lane)):
+                raise FunctionFailedError(
+                    "chain_ended", "The chain of this handler has ended; undo what it did here and now"
+                )
+        return undo.receipt
+
+    async def wait_for_event(
+        self,
+        call: Call,
+        event: str,
+        payload: msgspec.Raw,
+        *,
+        then: Target,
+        otherwise: Target | None,
+        timeout_ms: int | None,
+    ) -> str:
+        """Have a chain go on with one function when an event comes, or with another when it does not come.
+
+        Returns:
+            The receipt by which the event is sent.
+        """
+        return await self._hold(call, payload, then, otherwise, timeout_ms, event=event)
+
+    async def join(
+        self,
+        call: Call,
+        receipts: tuple[str, ...],
+        payload: msgspec.Raw,
+        *,
+        then: Target,
+        otherwise: Target | None,
+        timeout_ms: int | None,
+    ) -> str:
+        """Have a chain go on with a function when messages have ended; it is given their results.
+
+        Returns:
+            The receipt of what waits.
+        """
+        return await self._hold(call, payload, then, otherwise, timeout_ms, receipts=receipts)
+
+    async def send_event(self, chain_workflow_id: str, event: str, payload: msgspec.Raw) -> bool:
+        """Tell a chain of an event; answers whether the chain ran."""
+        async with self._enqueuer.accepting():
+            return await _is_there(self._sender.send_event(chain_workflow_id, event, bytes(payload)))
+
+    async def _hold(
+        self,
+        call: Call,
+        payload: msgspec.Raw,
+        then: Target,
+        otherwise: Target | None,
+        timeout_ms: int | None,
+        *,
+        event: str | None = None,
+        receipts: tuple[str, ...] = (),
+    ) -> str:
+        first = self._prepare(call, then, payload)
+        second = self._prepare(call, otherwise, payload) if otherwise else None
+        job = call.job
+        receipt = self._receipt(job, first, event, receipts)
+        if job is None or job.is_undoing:
+            # Nothing encloses it, or what does begins no more steps: a chain of its own.
+            first = replace(first, home=receipt, chain_id=job.chain_id if job else receipt)
+            second = second and replace(second, home=first.home, chain_id=first.chain_id)
+        hold = Hold(
+            receipt=receipt,
+            then=first,
+            otherwise=second,
+            event=event,
+            receipts=receipts,
+            until_ms=self._now_ms() + timeout_ms if timeout_ms is not None else None,
+        )
+        lane = self._lane_of(job, first) if job and not job.is_undoing else None
+        async with self._enqueuer.accepting():
+            await self._sender.hold(hold, bytes(payload), lane_workflow_id=lane)
+        return receipt
+
+    def _prepare(self, call: Call, target: Target, payload: msgspec.Raw) -> Message:
+        asked = replace(call, function_id=target.function_id, namespace=target.namespace, data=payload)
+        return self._enqueuer.prepare(asked, target.queue)
+
+    def _receipt(self, job: Job | None, then: Message, event: str | None, receipts: tuple[str, ...]) -> str:
+        """Name what waits; a retried attempt that asks for it again names it the same."""
+        if job is None or job.receipt is None:
+            fresh = self._new_id()
+            return fresh if job is None else receipt_at(job.home, fresh)
+        asked = hashlib.sha256(repr((event, receipts)).encode()).hexdigest()
+        return receipt_at(job.home, str(uuid.uuid5(uuid.UUID(then.receipt), asked)))
+
+    def _lane_of(self, job: Job, message: Message) -> str | None:
+        """Return the lane that runs the step itself, if one does."""
+        return None if job.workflow_id == self._sender.chain_of(message) else job.workflow_id
+
+
+async def _is_there(signalling: Awaitable[None]) -> bool:
+    """Signal a workflow; answers whether it ran."""
+    try:
+        await signalling
+    except RPCError as exc:
+        if exc.status is RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return True
+
+
+def _job_of(call: Call) -> Job:
+    if call.job is None:
+        raise FunctionFailedError(
+            "no_chain",
+            f"{call.function_id} belongs to a chain: call it inside a handler of a queued message. A worker "
+            "that runs several handlers at once must pass their trace context on, or nobody knows which one "
+            "called.",
+        )
+    return call.job

@@ -1,0 +1,45 @@
+"""For chains that wait for messages of other workflows: how each ended, or a word when it does."""
+
+from temporalio.service import RPCError, RPCStatusCode
+
+from bridge.engine.chains import Ending
+from bridge.temporal.chain_reader import ChainReader
+from bridge.temporal.sender import TemporalSender
+from workflows.contract import WatchedEnd
+
+__all__ = ["EndWatch"]
+
+_LARGEST_RESULT_TOLD = 64 * 1024
+
+
+class EndWatch:
+    """Asks whoever has a message.
+
+    Args:
+        reader: Finds it.
+        sender: Brings the wish to be told.
+    """
+
+    def __init__(self, reader: ChainReader, sender: TemporalSender) -> None:
+        self._reader = reader
+        self._sender = sender
+
+    async def watch(self, receipt: str, watcher_id: str) -> WatchedEnd | None:
+        """Tell how a message ended; `None` if it has not, then its workflow will tell the watcher."""
+        ending = await self._reader.ending(receipt)
+        if ending.is_open and ending.workflow_id is not None:
+            try:
+                await self._sender.watch(ending.workflow_id, receipt, watcher_id)
+            except RPCError as exc:
+                if exc.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+            # It may have ended before its workflow heard of the wish.
+            ending = await self._reader.ending(receipt)
+        return None if ending.is_open else _told(ending)
+
+
+def _told(ending: Ending) -> WatchedEnd:
+    result = bytes(ending.result) if ending.result is not None else None
+    if result is not None and len(result) > _LARGEST_RESULT_TOLD:
+        result = None
+    return WatchedEnd(ending.receipt, ending.status, result.decode() if result else None, ending.error)
