@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
-from tests.support.fake_sdk import Delivered
+from tests.support.fake_sdk import CallFailed, Delivered
 from tests.support.handlers import Failing, Gate, Recording, succeed
 from tests.support.running_bridge import RunningBridge, deliveries, ended, events
 from tests.support.waiting import eventually
@@ -33,14 +34,40 @@ async def cancelled(handle: WorkflowHandle[Any, Any]) -> None:
     assert (await ended(handle)).status is WorkflowExecutionStatus.CANCELED
 
 
-async def test_a_chain_cancelled_during_an_attempt_ends_as_cancelled(bridge: RunningBridge) -> None:
+async def test_a_chain_cancelled_during_an_attempt_ends_when_that_has_finished(bridge: RunningBridge) -> None:
     worker = await bridge.connect()
     gate = Gate()
     await worker.offer(job=gate)
     receipt = await worker.enqueue("job", {}, "jobs")
     await eventually(lambda: gate.begun)
-    await cancelled(bridge.chain(receipt))
+    chain = bridge.chain(receipt)
+    await chain.cancel()
+    await eventually(lambda: has_event(chain, EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED))
+    gate.open()
+    assert (await ended(chain)).status is WorkflowExecutionStatus.CANCELED
     assert len(gate.begun) == 1
+
+
+async def test_a_chain_cancelled_during_an_attempt_that_then_fails_does_not_try_again(
+    bridge: RunningBridge,
+) -> None:
+    worker = await bridge.connect()
+    gate, calls = Gate(), []
+
+    async def fail(call: Delivered) -> None:
+        calls.append(call)
+        await gate(call)
+        raise CallFailed("invocation_failed", "boom", "")
+
+    await worker.offer(job=fail)
+    chain = bridge.chain(await worker.enqueue("job", {}, "jobs"))
+    await eventually(lambda: gate.begun)
+    await chain.cancel()
+    await eventually(lambda: has_event(chain, EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED))
+    gate.open()
+    assert (await ended(chain)).status is WorkflowExecutionStatus.CANCELED
+    assert len(calls) == 1
+    assert await worker.trigger("engine::queue::dlq_messages", {"topic": "jobs"}) == []
 
 
 async def test_a_chain_cancelled_between_attempts_ends_as_cancelled(bridge: RunningBridge) -> None:
@@ -73,7 +100,9 @@ async def test_a_chain_cancelled_during_its_turn_frees_the_group(bridge: Running
     receipt = await sender.enqueue("parent", {}, "jobs")
     await eventually(lambda: gate.begun)
     await sender.enqueue("job", {"g": 1, "n": 1}, "lines")
-    await cancelled(bridge.chain(receipt))
+    await bridge.chain(receipt).cancel()
+    gate.open()
+    assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.CANCELED
     await bridge.eventually_handled(heard.payloads, 1)
 
 
@@ -120,6 +149,10 @@ async def test_a_cancelled_dead_letter_lets_its_message_go(bridge: RunningBridge
     await cancelled(bridge.dead_letter("jobs", receipt))
     answer = await worker.trigger("iii::queue::redrive_message", {"queue": "jobs", "message_id": receipt})
     assert answer["redriven"] == 0
+
+
+async def has_event(chain: WorkflowHandle[Any, Any], kind: EventType.ValueType) -> bool:
+    return any(event.event_type == kind for event in await events(chain))
 
 
 async def eventually_waits(bridge: RunningBridge, receipt: str) -> None:

@@ -12,6 +12,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.deliveries import (
+    Answer,
     Deliveries,
     DeliveryContext,
     DeliveryFailedError,
@@ -29,8 +30,8 @@ class Scripted:
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
 
-    async def deliver(self, context: DeliveryContext, payload: bytes) -> bytes:
-        return await self._behaviour(context, payload)
+    async def deliver(self, context: DeliveryContext, payload: bytes) -> Answer:
+        return Answer(await self._behaviour(context, payload))
 
 
 def message(**rules: Any) -> Message:
@@ -183,8 +184,35 @@ async def test_the_end_of_the_bridge_does_not_cost_an_attempt() -> None:
         assert end.details[0].attempts_made == 0
 
 
-async def test_a_cancelled_workflow_cancels_its_attempt() -> None:
-    assert isinstance(await cut_off(cancel_requested=True), asyncio.CancelledError)
+async def test_an_attempt_that_has_begun_finishes_although_its_workflow_is_cancelled() -> None:
+    environment, begun, going_on = ActivityEnvironment(), asyncio.Event(), asyncio.Event()
+
+    async def answer_late(_: DeliveryContext, __: bytes) -> bytes:
+        begun.set()
+        await going_on.wait()
+        return b'"late"'
+
+    running = asyncio.create_task(attempt(answer_late, environment=environment))
+    await begun.wait()
+    environment.cancel(ActivityCancellationDetails(cancel_requested=True))
+    going_on.set()
+    assert await running == b'"late"'
+
+
+async def test_a_cancelled_attempt_that_never_answers_is_still_given_up() -> None:
+    environment, begun = ActivityEnvironment(), asyncio.Event()
+
+    async def hang(_: DeliveryContext, __: bytes) -> bytes:
+        begun.set()
+        await asyncio.Event().wait()
+        return b""
+
+    running = asyncio.create_task(attempt(hang, Delivery(message(timeout_ms=100)), environment=environment))
+    await begun.wait()
+    environment.cancel(ActivityCancellationDetails(cancel_requested=True))
+    with pytest.raises(ApplicationError) as given_up:
+        await running
+    assert given_up.value.type == "TIMEOUT"
 
 
 async def test_an_attempt_that_the_server_gave_up_ends_quietly() -> None:

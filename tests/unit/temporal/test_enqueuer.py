@@ -31,6 +31,9 @@ class FakeSender:
     def chain_of(self, message: Message) -> str:
         return f"chain/{message.home}"
 
+    def lane_of(self, queue: str, group: str) -> str:
+        return f"fifo/{queue}/{group}"
+
     def ticket_of(self, message: Message) -> Ticket | None:
         group = message.group
         return Ticket(message.receipt, message.queue, group, self.chain_of(message)) if group else None
