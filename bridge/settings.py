@@ -33,6 +33,7 @@ from bridge.engine.observation import DeadLetterLimit
 from bridge.entrance import Entrance
 from bridge.errors import ConfigError
 from bridge.listeners.worker_socket import SocketLimits
+from bridge.temporal.compensations import Compensation
 from bridge.temporal.connection import TemporalAddress
 from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue
 from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY
@@ -208,6 +209,10 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
         enqueue=EnqueueSettings(
             timeout_ms=block.enqueue_timeout_ms, steps_per_handler=block.max_steps_per_handler
         ),
+        compensations={
+            function_id: Compensation(each.function_id, each.queue)
+            for function_id, each in block.compensations.items()
+        },
         drain_timeout_ms=block.drain_timeout_ms,
         heartbeat_timeout_ms=block.heartbeat_timeout_ms,
     )

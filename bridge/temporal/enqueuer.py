@@ -283,8 +283,8 @@ class TemporalEnqueuer:
     async def _stand_in_line(self, message: Message) -> None:
         """Have a step that its chain knows stand in its lane's line, if it has a group."""
         ticket = self._sender.ticket_of(message)
-        if ticket is None:
-            return
+        if ticket is None or message.not_before_ms:
+            return  # the chain joins when the step is due
         try:
             await self._sender.take_turn(ticket)
         except RPCError as exc:

@@ -68,11 +68,12 @@ class FakeSdk:
         """Register functions by keyword; `__` in a name is `::`."""
         await self.register({name.replace("__", "::"): handler for name, handler in handlers.items()})
 
-    async def register(self, handlers: dict[str, Handler]) -> None:
-        """Register functions; returns when the bridge has them."""
+    async def register(self, handlers: dict[str, Handler], metadata: dict[str, Any] | None = None) -> None:
+        """Register functions, all with the same metadata; returns when the bridge has them."""
         for function_id, handler in handlers.items():
             self.handlers[function_id] = handler
-            await self.send({"type": "registerfunction", "id": function_id})
+            frame = {"type": "registerfunction", "id": function_id}
+            await self.send(frame | ({"metadata": metadata} if metadata else {}))
         await self.settled()
 
     async def withdraw(self, function_id: str) -> None:

@@ -24,6 +24,7 @@ __all__ = [
 _DEFAULT_QUEUE = "default"
 _LONGEST_WAIT_MS = 60_000
 _TEN_YEARS_MS = 10 * 365 * 24 * 3600 * 1000
+_YEAR_3000_MS = 32_503_680_000_000
 
 Receipt = Annotated[
     str, msgspec.Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
@@ -33,6 +34,8 @@ Receipt = Annotated[
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 Span = Annotated[int, msgspec.Meta(ge=0, le=_TEN_YEARS_MS)]
 """Milliseconds."""
+
+UnixMilliseconds = Annotated[int, msgspec.Meta(ge=0, le=_YEAR_3000_MS)]
 
 
 class _Target(msgspec.Struct, frozen=True):
@@ -71,8 +74,8 @@ class ListChains(msgspec.Struct, frozen=True):
     function_id: Text | None = None
     queue: Text | None = None
     chain_id: Receipt | None = None
-    started_after_ms: Span | None = None
-    started_before_ms: Span | None = None
+    started_after_ms: UnixMilliseconds | None = None
+    started_before_ms: UnixMilliseconds | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
     cursor: str | None = None
 

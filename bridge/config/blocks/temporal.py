@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     FilePath,
     SecretStr,
@@ -88,6 +89,22 @@ class AdminBlock(Block):
     tokens: Tokens = ()
 
 
+class CompensationBlock(Block):
+    """How what a function did is undone.
+
+    Attributes:
+        function_id: The function that undoes it.
+        queue: The named queue whose rules deliver it; `None` for the queue of the step it undoes.
+    """
+
+    function_id: Name
+    queue: Name | None = None
+
+
+def _spelled_out(compensation: Any) -> Any:
+    return {"function_id": compensation} if isinstance(compensation, str) else compensation
+
+
 class WorkerOutboxLimits(Block):
     """What may wait for one worker that reads slowly; beyond it the connection is closed.
 
@@ -118,6 +135,8 @@ class TemporalBlock(Block):
             chains of their own.
         duplicate_functions: What a second worker with the same function id does: share the calls, take
             them over, or be refused.
+        compensations: What undoes what a function did, by function id; it wins over the function's own
+            metadata. A function id alone is short for `{function_id: …}`.
         admin: Health and metrics.
         worker_outbox: Limits for slow workers.
     """
@@ -139,5 +158,8 @@ class TemporalBlock(Block):
     drain_timeout_ms: Milliseconds = 10_000
     max_steps_per_handler: Annotated[int, Field(ge=1, le=1000)] = 100
     duplicate_functions: Literal["balance", "last-wins", "reject"] = "balance"
+    compensations: Mapping[Name, Annotated[CompensationBlock, BeforeValidator(_spelled_out)]] = Field(
+        default_factory=dict
+    )
     admin: AdminBlock = AdminBlock()
     worker_outbox: WorkerOutboxLimits = WorkerOutboxLimits()
