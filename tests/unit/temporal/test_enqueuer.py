@@ -154,11 +154,11 @@ async def test_a_second_attempt_of_a_job_that_was_lost_after_the_claim_sends_its
     assert (own.receipt, own.home, own.chain_id, own.parent) == (receipt, receipt, STEP, STEP)
 
 
-async def test_a_delayed_message_of_a_group_waits_in_a_chain_and_not_in_the_lane(
+async def test_a_delayed_message_of_a_group_waits_in_a_chain_which_joins_the_lane_when_it_is_due(
     enqueuer: TemporalEnqueuer, sender: FakeSender
 ) -> None:
     await enqueuer.enqueue(call({"g": 1, "d": 500}), "later-lines")
-    assert sender.ways == ["start chain", "take turn"]
+    assert sender.ways == ["start chain"]
     assert sender.sent[0][1].not_before_ms == 500
 
 
