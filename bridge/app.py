@@ -154,7 +154,7 @@ class Bridge:
             )
             admin = await self._open_admin(engine, temporal, look, closing)
             cron = self._open_cron(engine, temporal, closing)
-            addresses = await self._open(engine, temporal, admin, closing)
+            addresses = await self._open(engine, temporal, look, admin, closing)
             self.listening.set_result(addresses)
             async with asyncio.TaskGroup() as tasks:
                 ticking = tasks.create_task(cron.run(), name="cron schedules")
@@ -175,7 +175,12 @@ class Bridge:
                 temporal.stop()
 
     async def _open(
-        self, engine: Engine, temporal: TemporalService, admin: str, closing: AsyncExitStack
+        self,
+        engine: Engine,
+        temporal: TemporalService,
+        look: ReadQueues,
+        admin: str,
+        closing: AsyncExitStack,
     ) -> Addresses:
         """Register what the bridge itself offers, then begin to listen.
 
@@ -187,7 +192,7 @@ class Bridge:
         functions.register(engine)
         await functions.start()
         closing.push_async_callback(functions.close)
-        self._open_queues(engine, temporal)
+        self._open_queues(engine, temporal, look)
         self._open_configuration(engine, closing)
         ChainFunctions(engine, temporal.chains, temporal.chain_commands).register(engine)
         observability = await self._open_observability(engine, closing)
@@ -217,7 +222,7 @@ class Bridge:
             ui=config.temporal.ui_url,
         )
 
-    def _open_queues(self, engine: Engine, temporal: TemporalService) -> None:
+    def _open_queues(self, engine: Engine, temporal: TemporalService, look: ReadQueues) -> None:
         block = self._config.temporal
 
         def link(workflow_id: str, run_id: str) -> str | None:
@@ -231,6 +236,8 @@ class Bridge:
             _internal_queues,
             link=link,
             now_ms=_unix_ms,
+            read_queues=look,
+            limits=dead_letter_limits(self._config),
         ).register(engine)
         BulkFunctions(temporal.bulk, temporal.dead_letters, _internal_queues, _unix_ms).register(engine)
 

@@ -19,6 +19,8 @@ _COMMANDS = {
     "cron": "bridge.cli.cron",
     "demo": "bridge.cli.demo",
     "dev": "bridge.cli.dev",
+    "dlq": "bridge.cli.dlq",
+    "queues": "bridge.cli.queues",
     "serve": "bridge.cli.serve",
     "trigger": "bridge.cli.trigger",
 }
@@ -30,6 +32,9 @@ Examples:
   iii-temporal serve --temporal-address temporal:7233      a bridge for the Temporal you have
   iii-temporal trigger orders::get id=42                   call one function
   iii-temporal cron list                                   which schedules are there?
+  iii-temporal queues                                      what waits, what runs, what is dead?
+  iii-temporal dlq list orders                             why did messages die?
+  iii-temporal dlq redrive orders --error declined         send them on their way again
   iii-temporal check                                       is the configuration right?
   iii-temporal check --config /etc/iii/iii-config.yaml
   III_TEMPORAL_ADDRESS=temporal:7233 iii-temporal check

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from bridge.cli.table import aligned
 from bridge.temporal.schedule_desk import CronEntry, Fire, Pause
 
 __all__ = ["as_json", "as_table"]
@@ -18,11 +19,7 @@ def as_table(entries: Sequence[CronEntry]) -> Iterator[str]:
     if not entries:
         yield "No cron trigger has a schedule. One is made when a worker registers a trigger of type `cron`."
         return
-    rows = [_HEAD, *map(_row, entries)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip()
+    yield from aligned([_HEAD, *map(_row, entries)])
 
 
 def as_json(entries: Sequence[CronEntry]) -> str:

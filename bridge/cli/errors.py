@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import click
 
 from bridge.config import InvalidConfigError, Problem
-from bridge.errors import BridgeError, ConfigError
+from bridge.errors import BridgeError, ConfigError, FunctionFailedError
 
 __all__ = ["EXIT_CONFIG", "EXIT_RUNTIME", "exit_code", "report"]
 
@@ -20,8 +20,9 @@ def exit_code(error: BridgeError) -> int:
 
 def report(error: BridgeError) -> None:
     """Print an error; one that has several problems prints each of them."""
+    code = error.failure_code if isinstance(error, FunctionFailedError) else error.code
     for text in _texts(error):
-        click.echo(f"error[{error.code}]: {text}", err=True)
+        click.echo(f"error[{code}]: {text}", err=True)
 
 
 def _texts(error: BridgeError) -> Iterator[Problem | BridgeError]:

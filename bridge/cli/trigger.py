@@ -1,15 +1,14 @@
 """`iii-temporal trigger`: call one function, as iii's own command does (spec 05 §8.2)."""
 
-import asyncio
 from collections.abc import Iterable
 
 import click
 import msgspec
 import uvloop
 
-from bridge.cli.client import connected
+from bridge.cli.bridge_calls import BridgeAddress, as_json, bridge_options, call, failure
 from bridge.cli.trigger_help import describe_function
-from bridge.errors import BridgeError, FunctionFailedError, InvocationTimeoutError
+from bridge.errors import BridgeError, FunctionFailedError
 from bridge.protocol import payload
 from bridge.protocol.inbound import Enqueue, Void
 
@@ -32,39 +31,7 @@ Examples:
 @click.option("--json", "json_text", metavar="JSON", help="The payload; pairs are added to it and win.")
 @click.option("--queue", metavar="NAME", help="Enqueue durably and print the receipt.")
 @click.option("--void", is_flag=True, help="Do not wait for a result.")
-@click.option(
-    "--address",
-    default="localhost",
-    show_default=True,
-    envvar="III_TEMPORAL_TRIGGER_ADDRESS",
-    show_envvar=True,
-    help="Where the bridge is.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    default=49134,
-    show_default=True,
-    envvar="III_TEMPORAL_TRIGGER_PORT",
-    show_envvar=True,
-    help="Its worker port.",
-)
-@click.option(
-    "--tls",
-    is_flag=True,
-    envvar="III_TEMPORAL_TRIGGER_TLS",
-    show_envvar=True,
-    help="The port is encrypted. SSL_CERT_FILE names an authority that the system does not know.",
-)
-@click.option(
-    "--timeout-ms",
-    type=click.IntRange(min=1),
-    default=30_000,
-    show_default=True,
-    envvar="III_TEMPORAL_TRIGGER_TIMEOUT_MS",
-    show_envvar=True,
-    help="How long to wait, in milliseconds.",
-)
+@bridge_options
 @click.option("-n", "--namespace", metavar="NAME", help="The function's namespace.")
 @click.option("-h", "--help", "wants_help", is_flag=True, help="Show this, or what FUNCTION_PATH takes.")
 @click.pass_context
@@ -75,10 +42,7 @@ def command(
     json_text: str | None,
     queue: str | None,
     void: bool,
-    address: str,
-    port: int,
-    tls: bool,
-    timeout_ms: int,
+    bridge: BridgeAddress,
     namespace: str | None,
     wants_help: bool,
 ) -> None:
@@ -88,9 +52,8 @@ def command(
     The token of a port that demands one is taken from III_TOKEN.
     """
     _check_encoding(function_path, *pairs, json_text, queue, namespace)
-    url = f"{'wss' if tls else 'ws'}://{address}:{port}"
     if wants_help:
-        click.echo(_help(ctx, url, function_path, namespace, timeout_ms))
+        click.echo(_help(ctx, bridge, function_path, namespace))
         return
     if function_path is None:
         raise click.ClickException(
@@ -101,13 +64,15 @@ def command(
     data = read_payload(pairs, json_text)
     action = Enqueue(queue) if queue is not None else Void() if void else None
     try:
-        result = uvloop.run(_call(url, function_path, data, action, namespace, timeout_ms=timeout_ms))
+        result = uvloop.run(
+            call(bridge, function_path, data, name=_WORKER_NAME, action=action, namespace=namespace)
+        )
     except FunctionFailedError as exc:
-        raise click.ClickException(_failure(exc)) from exc
+        raise click.ClickException(failure(exc)) from exc
     except BridgeError as exc:
         raise click.ClickException(str(exc)) from exc
     if payload.is_present(result):
-        click.echo(_pretty(result))
+        click.echo(as_json(result))
 
 
 def read_payload(pairs: Iterable[str], json_text: str | None) -> msgspec.Raw:
@@ -153,46 +118,16 @@ def _read_json(text: str) -> msgspec.Raw:
     return msgspec.Raw(bytes(msgspec.json.decode(text, type=msgspec.Raw)))
 
 
-def _help(
-    ctx: click.Context, url: str, function_path: str | None, namespace: str | None, timeout_ms: int
-) -> str:
+def _help(ctx: click.Context, bridge: BridgeAddress, function_path: str | None, namespace: str | None) -> str:
     general = ctx.get_help()
     if function_path is None:
         return general
     asked = {"function_id": function_path} | ({} if namespace is None else {"namespace": namespace})
     try:
-        info = uvloop.run(_call(url, "engine::functions::info", payload.encode(asked), timeout_ms=timeout_ms))
+        info = uvloop.run(call(bridge, "engine::functions::info", payload.encode(asked), name=_WORKER_NAME))
     except FunctionFailedError as exc:
         raise click.ClickException(exc.message) from exc
     except BridgeError as exc:
         click.echo(f"Warning: {exc}", err=True)
         return general
     return describe_function(info) + "\n\n" + general
-
-
-async def _call(
-    url: str,
-    function_id: str,
-    data: msgspec.Raw,
-    action: Void | Enqueue | None = None,
-    namespace: str | None = None,
-    *,
-    timeout_ms: int,
-) -> msgspec.Raw:
-    try:
-        async with asyncio.timeout(timeout_ms / 1000), connected(url, name=_WORKER_NAME) as bridge:
-            return await bridge.call(function_id, data, action=action, namespace=namespace)
-    except TimeoutError as exc:
-        raise InvocationTimeoutError(
-            f"Timed out waiting for the engine at {url}: no answer from {function_id} within {timeout_ms} ms."
-            " It may still be running; --timeout-ms waits longer."
-        ) from exc
-
-
-def _failure(error: FunctionFailedError) -> str:
-    body = {"code": error.failure_code, "message": error.message, "stacktrace": error.stacktrace}
-    return _pretty(payload.encode(body))
-
-
-def _pretty(value: msgspec.Raw) -> str:
-    return msgspec.json.format(bytes(value), indent=2).decode()

@@ -9,7 +9,9 @@ from bridge.errors import BridgeError, EngineError
 __all__ = ["SharedLook"]
 
 _FRESH_S = 5.0
-"""How long what Temporal said is told again; that it said nothing, too."""
+"""How long what Temporal said is told again."""
+_FRESH_FAILURE_S = 1.0
+"""How long it is told that Temporal said nothing."""
 
 
 class SharedLook:
@@ -38,7 +40,8 @@ class SharedLook:
         Cancellation: safe.
         """
         async with self._looking:
-            if self._looked_s is None or self._clock_s() - self._looked_s >= _FRESH_S:
+            fresh_s = _FRESH_FAILURE_S if isinstance(self._seen, BridgeError) else _FRESH_S
+            if self._looked_s is None or self._clock_s() - self._looked_s >= fresh_s:
                 try:
                     self._seen = await self._read()
                 except BridgeError as exc:

@@ -1,15 +1,25 @@
 """The functions on single dead letters and queue statistics, with iii's exact shapes (spec 02 §6.2, §6.3)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from bridge.builtins.queue.details import letter_row
-from bridge.builtins.queue.inputs import OneMessage, Page, read_message, read_name, read_page
+from bridge.builtins.queue.in_flight import InFlight
+from bridge.builtins.queue.inputs import (
+    OneMessage,
+    Page,
+    read_message,
+    read_name,
+    read_page,
+    wants_details,
+)
 from bridge.builtins.queue.ports import DeadLetterStore, Letter, Resolver
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine
 from bridge.engine.functions import BuiltinHandler, FunctionSchema
+from bridge.engine.observation import DeadLetterLimit, QueueState
 from bridge.errors import BridgeError, FunctionFailedError
 from bridge.protocol import payload
 from workflows.contract import LetterFilter
@@ -30,6 +40,8 @@ class QueueFunctions:
         resolve: Finds the internal queues of a name.
         link: Returns the page of a workflow's run in Temporal's Web UI, if it is known where that is.
         now_ms: Unix time.
+        read_queues: Asks about the named queues; raises `BridgeError` when it gets no answer.
+        limits: When the dead letters of a queue are too many.
     """
 
     def __init__(
@@ -40,15 +52,21 @@ class QueueFunctions:
         *,
         link: Callable[[str, str], str | None],
         now_ms: Callable[[], int],
+        read_queues: Callable[[], Awaitable[Sequence[QueueState]]],
+        limits: Mapping[str, DeadLetterLimit],
     ) -> None:
         self._dead_letters = dead_letters
         self._concurrency = concurrency
         self._resolve = resolve
         self._link = link
         self._now_ms = now_ms
+        self._read_queues = read_queues
+        self._limits = limits
+        self._in_flight = InFlight()
 
     def register(self, engine: Engine) -> None:
         """Offer the functions."""
+        engine.observers.append(self._in_flight)
         functions: dict[str, tuple[BuiltinHandler, str]] = {
             "iii::queue::redrive_message": (self._redrive_message, "Send one dead letter on its way again"),
             "iii::queue::discard_message": (self._discard_message, "Let one dead letter go for good"),
@@ -80,13 +98,32 @@ class QueueFunctions:
             raise FunctionFailedError("discard_message_failed", str(exc)) from exc
         return _decided(message, count)
 
-    async def _list_topics(self, _: Call) -> msgspec.Raw:
+    async def _list_topics(self, call: Call) -> msgspec.Raw:
+        rows: list[dict[str, Any]] = [
+            {"name": name, "broker_type": _BROKER_TYPE, "subscriber_count": concurrency}
+            for name, concurrency in self._concurrency.items()
+        ]
+        if not wants_details(call):
+            return payload.encode(rows)
+        try:
+            states = {state.name: state for state in await self._read_queues()}
+        except BridgeError as exc:
+            raise FunctionFailedError("list_topics_failed", str(exc)) from exc
         return payload.encode(
-            [
-                {"name": name, "broker_type": _BROKER_TYPE, "subscriber_count": concurrency}
-                for name, concurrency in self._concurrency.items()
-            ]
+            [row | self._state(states[row["name"]]) for row in rows if row["name"] in states]
         )
+
+    def _state(self, state: QueueState) -> dict[str, Any]:
+        limit = self._limits.get(state.name)
+        return {
+            "depth": state.depth,
+            "oldest_ms": round(state.oldest_s * 1000),
+            "in_flight": self._in_flight.of(state.name),
+            "waiting_for_provider": state.waiting,
+            "dead_letters": state.dead_letters,
+            "dead_letter_capacity": limit.capacity if limit else None,
+            "dead_letter_threshold": limit.threshold if limit else None,
+        }
 
     async def _topic_stats(self, call: Call) -> msgspec.Raw:
         name = read_name(call).name

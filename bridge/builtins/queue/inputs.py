@@ -7,6 +7,7 @@ import msgspec
 from bridge.engine.calls import Call
 from bridge.engine.engine import decode_input
 from bridge.errors import FunctionFailedError
+from bridge.protocol.payload import is_object
 from workflows.contract import LetterFilter
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "read_name",
     "read_operation",
     "read_page",
+    "wants_details",
 ]
 
 _INTERNAL_PREFIX = "__fn_queue::"
@@ -109,6 +111,10 @@ class BulkInput(_Filtered, frozen=True, kw_only=True, forbid_unknown_fields=True
         return self == BulkInput(queue=self.queue, topic=self.topic, caller=self.caller)
 
 
+class _Details(msgspec.Struct, frozen=True):
+    details: bool = False
+
+
 class _OperationInput(msgspec.Struct, frozen=True):
     """A bulk operation."""
 
@@ -119,6 +125,7 @@ _name_decoder = msgspec.json.Decoder(Name)
 _message_decoder = msgspec.json.Decoder(OneMessage)
 _page_decoder = msgspec.json.Decoder(Page)
 _bulk_decoder = msgspec.json.Decoder(BulkInput)
+_details_decoder = msgspec.json.Decoder(_Details)
 _operation_decoder = msgspec.json.Decoder(_OperationInput)
 
 
@@ -164,6 +171,15 @@ def read_bulk(call: Call) -> BulkInput:
     bulk = decode_input(call, _bulk_decoder)
     _queue_named(bulk)
     return bulk
+
+
+def wants_details(call: Call) -> bool:
+    """Tell whether a list is to tell what is ours, too; iii's takes any input.
+
+    Raises:
+        BridgeError: The key makes no sense.
+    """
+    return is_object(call.data) and decode_input(call, _details_decoder).details
 
 
 def read_operation(call: Call) -> str:

@@ -66,9 +66,9 @@ class DeadLetterWatch:
         Cancellation: safe.
         """
         while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
             if self._limits:
                 await self.look()
-            await asyncio.sleep(_LOOK_EVERY_S)
 
     async def look(self) -> None:
         """Look once; what cannot be said to Temporal now is said at the next look."""

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def queues() -> dict[str, Any]:
     return {
-        "orders": {"max_retries": 2, "backoff_ms": 1, "concurrency": 4},
+        "orders": {"max_retries": 2, "backoff_ms": 1, "concurrency": 4, "dlq": {"capacity": 10}},
         "lines": {"type": "fifo", "message_group_field": "g", "max_retries": 2, "backoff_ms": 1},
         "once": {"type": "fifo", "message_group_field": "g", "max_retries": 1},
         "quiet": {},
@@ -77,6 +77,34 @@ async def test_counts_and_lists_know_every_queue(bridge: RunningBridge) -> None:
     assert stats == {"depth": 0, "consumer_count": 4, "dlq_depth": 1, "config": None}
     unknown = await worker.trigger("engine::queue::topic_stats", {"topic": "unheard-of"})
     assert unknown == {"depth": 0, "consumer_count": 0, "dlq_depth": 0, "config": None}
+
+
+async def test_a_list_of_queues_tells_how_they_are_when_asked_to(bridge: RunningBridge) -> None:
+    worker, gate = await bridge.connect(), Gate()
+    await worker.offer(fails=Failing(), slow=gate)
+    await worker.enqueue("fails", {}, "orders")
+    await bridge.dead_letters("orders")
+    await worker.enqueue("slow", {}, "orders")
+    await eventually(lambda: gate.begun)
+
+    async def row() -> dict[str, Any] | None:
+        rows = await worker.trigger("engine::queue::list_topics", {"details": True})
+        (found,) = [each for each in rows if each["name"] == "orders"]
+        return found if found["dead_letters"] else None  # it is told for some seconds
+
+    assert await eventually(row) == {
+        "name": "orders",
+        "broker_type": "builtin",
+        "subscriber_count": 4,
+        "depth": 0,
+        "oldest_ms": 0,
+        "in_flight": 1,
+        "waiting_for_provider": 0,
+        "dead_letters": 1,
+        "dead_letter_capacity": 10,
+        "dead_letter_threshold": 8,
+    }
+    gate.open()
 
 
 async def test_lists_are_paged_newest_first(bridge: RunningBridge) -> None:

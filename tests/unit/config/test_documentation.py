@@ -146,8 +146,9 @@ def test_every_key_is_documented_with_its_default(block: str) -> None:
     }
 
 
-def test_every_example_of_the_page_loads(load: Build) -> None:
-    examples = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+@pytest.mark.parametrize("page", [PAGE, PAGE.with_name("dead-letters.md")], ids=lambda page: page.name)
+def test_every_example_of_a_page_loads(load: Build, page: Path) -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     assert examples
     for example in examples:
         assert load(example).warnings == ()
