@@ -2,6 +2,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.protocol import payload
 from tests.unit.builtins.state.engine_harness import NO_RESULT
@@ -240,8 +241,10 @@ class TestJoinTriggers:
         harness.bind("stream:join", "gate", {})
         harness.bind("stream:join", "missing", {})
         client = harness.client()
-        await client.join("s-1", "chat", "room-7")
+        with capture_logs() as logs:
+            await client.join("s-1", "chat", "room-7")
         assert kinds(client.take()) == ["sync"]
+        assert [log["function_id"] for log in logs if log["event"] == "trigger failed"] == ["gate", "missing"]
 
     async def test_all_are_asked_even_after_a_refusal(self, harness: StreamHarness) -> None:
         harness.offer("first", lambda _: {"unauthorized": True})
