@@ -83,19 +83,20 @@ class Caller:
             caller=self._worker,
         )
         if (middleware_id := self._middleware_of(call)) is not None:
-            wanting = self._with_an_answer(message)
+            wanting = _without_payload(self._with_an_answer(message))
             data = _middleware_input(message, call, self._worker.access.rights.context)
             self._engine.start(
                 replace(call, function_id=middleware_id, data=data),
                 lambda outcome: self._answer(wanting, outcome),
             )
         elif isinstance(message.action, Enqueue):
-            self._worker.backlog.begin(len(call.data))
+            self._worker.backlog.begin(call.payload_bytes)
             self._spawn(self._enqueue(message, call, message.action.queue), f"enqueue {call.function_id}")
         elif isinstance(message.action, Void):
             self._engine.start(self._with_caller(call), _ignore)
         else:
-            self._engine.start(self._with_caller(call), lambda outcome: self._answer(message, outcome))
+            asked = _without_payload(message)
+            self._engine.start(self._with_caller(call), lambda outcome: self._answer(asked, outcome))
 
     def _refusal_of(self, message: InvokeFunction) -> FunctionFailedError | None:
         """Return why the session may not make a call, if so (spec 05 §5.4)."""
@@ -144,7 +145,7 @@ class Caller:
         except BridgeError as exc:
             outcome = Outcome.failed(exc)
         finally:
-            self._worker.backlog.end(len(call.data))
+            self._worker.backlog.end(call.payload_bytes)
         self._answer(message, outcome)
 
     async def _receipt(self, call: Call, queue: str) -> str:
@@ -193,6 +194,11 @@ def _middleware_input(message: InvokeFunction, call: Call, context: msgspec.Raw)
     return payload.encode(
         _MiddlewareInput(call.function_id, call.data, message.action, context, call.namespace)
     )
+
+
+def _without_payload(message: InvokeFunction) -> InvokeFunction:
+    """Return what the answer to a call needs: the payload would stay in memory until the function ends."""
+    return msgspec.structs.replace(message, data=payload.NULL, metadata=payload.ABSENT)
 
 
 def _ignore(_: Outcome) -> None:

@@ -72,6 +72,11 @@ class Call:
     job: Job | None = None
     caller: "Worker | None" = None
 
+    @property
+    def payload_bytes(self) -> int:
+        """The size of what the function is given, the sidecar included."""
+        return len(self.data) + len(self.metadata)
+
 
 def error_body(exc: BridgeError) -> ErrorBody:
     """Return the wire form of an error of the bridge."""

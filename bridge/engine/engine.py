@@ -228,7 +228,7 @@ class Engine:
         if isinstance(function.provider, Worker):
             return self._hand_over(call, function.provider, traceparent, on_done)
         if call.caller is not None:
-            on_done = all_of([_counted(call.caller.backlog, len(call.data)), on_done])
+            on_done = all_of([_counted(call.caller.backlog, call.payload_bytes), on_done])
         self.spawn(_run_builtin(function.provider, call, on_done), f"builtin {call.function_id}")
         return None
 
@@ -237,8 +237,7 @@ class Engine:
     ) -> tuple[Worker, Invocation] | None:
         invocation_id = self.new_id()
         baggage = baggage_for(call.function_id, invocation_id, call.baggage)
-        payload_bytes = len(call.data) + len(call.metadata)
-        if too_large := worker.refusal_of(payload_bytes, call.function_id, baggage):
+        if too_large := worker.refusal_of(call.payload_bytes, call.function_id, baggage):
             on_done(Outcome.failed(too_large))
             return None
         function_id = worker.own_ids.get(call.function_id, call.function_id)

@@ -41,6 +41,10 @@ class EngineStatistics(Observer):
     def call_started(self, start: CallStart) -> Callable[[Outcome], None]:
         """Count a call when it ends."""
         began_s = self._clock_s()
+        function_id, is_offered = (
+            start.call.function_id,
+            start.function is not None,
+        )  # not the payload, for so long
 
         def end(outcome: Outcome) -> None:
             if outcome.error is None:
@@ -48,8 +52,7 @@ class EngineStatistics(Observer):
             else:
                 self._error += 1
             self._durations_ms.append((self._clock_s() - began_s) * _MILLISECONDS)
-            function_id = start.call.function_id
-            if start.function and (function_id in self._by_function or self._has_room):
+            if is_offered and (function_id in self._by_function or self._has_room):
                 self._by_function[function_id] += 1
 
         return end

@@ -1,6 +1,7 @@
 """Calls between workers (spec 01 §4)."""
 
 import json
+import tracemalloc
 
 import msgspec
 import pytest
@@ -161,6 +162,19 @@ def test_any_other_payload_stays_as_it_is(caller, provider, data):
     caller.say("invokefunction", function_id="f", data=data)
 
     assert provider.take_one("invokefunction")["data"] == data
+
+
+def test_a_call_in_progress_does_not_keep_its_payload(caller, provider):
+    tracemalloc.start()
+    try:
+        caller.say("invokefunction", function_id="f", invocation_id=CALL, data="x" * 1_000_000)
+        provider.take()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(provider.worker.executing) == 1
+    assert kept < 100_000
 
 
 def test_an_empty_id_is_an_id(caller, provider):

@@ -1,5 +1,6 @@
 """`engine::metrics::list` and `engine::rollups::list` (spec 05 §6.5)."""
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 
 from bridge.builtins.observability import Destination, ObservabilitySettings
 from bridge.engine.calls import Call
+from bridge.engine.functions import Function
+from bridge.engine.workers import Worker
 from bridge.errors import FunctionFailedError
 from bridge.protocol import payload
 from tests.unit.builtins.observability.harness import MS_NS, T0_MS, Harness, attributes
@@ -45,6 +48,21 @@ def histogram(
             "aggregationTemporality": 2,
         },
     }
+
+
+async def test_a_call_that_is_counted_does_not_keep_its_payload(harness: Harness) -> None:
+    ended: list[object] = []
+    worker = Worker("w", lambda _: None, lambda: None, "t", 0)
+    harness.engine.functions.offer(Function("f", "default", worker))
+    tracemalloc.start()
+    try:
+        harness.engine.start(Call("f", payload.encode("x" * 1_000_000)), ended.append)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert ended == []
+    assert kept < 100_000
 
 
 async def test_the_engines_own_metrics_have_their_shape(harness: Harness) -> None:
