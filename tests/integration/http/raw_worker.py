@@ -22,6 +22,7 @@ class RawWorker:
         self._answers: dict[str, asyncio.Future[Any]] = {}
         self._pongs: asyncio.Queue[None] = asyncio.Queue()
         self.called: list[str] = []
+        self.invocations: list[dict[str, Any]] = []
         self.rejections: list[dict[str, Any]] = []
 
     async def function(self, function_id: str, answer: Any, **about: Any) -> None:
@@ -86,6 +87,7 @@ class RawWorker:
                 self._answers.pop(message["invocation_id"]).set_result(answer)
             case "invokefunction":
                 self.called.append(message["function_id"])
+                self.invocations.append(message)
                 about = {key: message[key] for key in ("invocation_id", "function_id")}
                 result = await self._handlers[message["function_id"]](message["data"])
                 await self.say("invocationresult", **about, result=result)

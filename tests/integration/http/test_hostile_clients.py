@@ -168,7 +168,7 @@ async def test_refused_connections_are_held_in_small_numbers_and_cost_nobody_a_p
     refused = [await asyncio.open_connection("127.0.0.1", bridge.port) for _ in range(100)]
     for reader, _ in refused:
         assert status_of(await reader.read()) == 503
-    assert len(bridge.http._server._state.refused) == MAX_LINGERING_REFUSALS
+    await eventually(lambda: len(bridge.http._server._state.refused) == MAX_LINGERING_REFUSALS)
     accepted.close()
     await eventually(lambda: bridge.http.connection_count == 0)
     await assert_still_serves(bridge)

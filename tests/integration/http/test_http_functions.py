@@ -12,7 +12,7 @@ import pytest
 from iii import register_worker
 from iii_helpers.http import HttpInvocationConfig
 
-from bridge.builtins.http_functions import HttpFunctions, HttpFunctionsSettings
+from bridge.builtins.http_functions import HttpFunctions, HttpFunctionsSettings, worker
 from bridge.engine.calls import Call
 from bridge.errors import FunctionFailedError
 from bridge.protocol import payload
@@ -162,6 +162,20 @@ async def test_a_reply_that_breaks_off_says_so(remote: Remote, make_functions: M
     code, message = await failure_of(make_functions(), f"http://127.0.0.1:{remote.port}/")
     assert code == "http_response_failed"
     assert "broke off" in message
+
+
+async def test_a_reply_that_is_too_large_is_not_taken_into_memory(
+    remote: Remote, make_functions: MakeFunctions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "REPLY_LIMIT_BYTES", 100)
+    for size_bytes, is_taken in ((100, True), (101, False)):
+        body = b'"' + b"a" * (size_bytes - 2) + b'"'
+        remote.reply = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size_bytes + body
+        url = f"http://127.0.0.1:{remote.port}/"
+        if is_taken:
+            assert await call(make_functions(), url) == body
+        else:
+            assert (await failure_of(make_functions(), url))[0] == "http_response_failed"
 
 
 async def test_plain_http_behind_an_https_url_is_refused_by_tls(

@@ -16,6 +16,35 @@ async def test_a_route_without_a_path_is_answered_with_what_is_missing(bridge: B
     assert "api_path is required" in error["message"]
 
 
+async def test_a_trigger_that_moves_leaves_its_old_path(bridge: Bridge) -> None:
+    async with raw_worker(bridge.worker_url) as worker:
+        await worker.function("f", {"body": 1})
+        for path in ("/old", "/new"):
+            await worker.say(
+                "registertrigger", id="t", trigger_type="http", function_id="f", config={"api_path": path}
+            )
+        await worker.settled()
+        assert (await bridge.client.get("/new")).status_code == 200
+        assert (await bridge.client.get("/old")).status_code == 404
+
+
+async def test_trace_and_baggage_go_on_to_the_worker_and_tracestate_only_as_a_header(bridge: Bridge) -> None:
+    given = {
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "tracestate": "vendor=opaque",
+        "baggage": "user=7",
+    }
+    async with raw_worker(bridge.worker_url) as worker:
+        await worker.function("f", {"body": 1})
+        await worker.route("f", "/x")
+        await bridge.client.get("/x", headers=given)
+    (invocation,) = worker.invocations
+    assert invocation["traceparent"] == given["traceparent"]
+    assert invocation["baggage"].startswith("user=7,")
+    assert "tracestate" not in invocation
+    assert invocation["data"]["headers"]["tracestate"] == given["tracestate"]
+
+
 async def test_a_worker_that_leaves_takes_its_routes_with_it(bridge: Bridge) -> None:
     async with raw_worker(bridge.worker_url) as worker:
         await worker.function("f", {"body": 1})

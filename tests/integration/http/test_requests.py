@@ -1,6 +1,7 @@
 """Requests become calls and results become responses (spec 04 §3.6, §4, §5.3, §8.3, §8.5, §8.9)."""
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ from bridge.engine.triggers import Binding
 from bridge.errors import FunctionFailedError
 from bridge.protocol import payload
 from tests.integration.http.conftest import MakeBridge
-from tests.integration.http.running_bridge import Bridge
+from tests.integration.http.running_bridge import Bridge, raw_exchange
 
 
 async def test_a_json_request_reaches_the_function_and_its_answer_the_client(bridge: Bridge) -> None:
@@ -55,6 +56,43 @@ async def test_the_query_reaches_the_function_as_text(bridge: Bridge) -> None:
     assert response.json() == {"q": "hello", "limit": "10"}
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/files/%ff%fe", "/files/%00", "/files/%2e%2e", "/files/a;b=c", "/files/%u002e", "/files/~%5C..%5C"],
+)
+async def test_a_hostile_path_reaches_the_function_as_it_came(path: str, bridge: Bridge) -> None:
+    async def echo(request: Any) -> Any:
+        return {"body": request["path_params"]["name"]}
+
+    bridge.function("echo", echo)
+    bridge.route("echo", "/files/:name")
+    head = f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode()
+    response = await raw_exchange(bridge.port, head)
+    assert json.loads(response.partition(b"\r\n\r\n")[2]) == path.removeprefix("/files/")
+
+
+@pytest.mark.parametrize("path", ["/files/../secret", "/files/..", "/./files/a", "/files//a"])
+async def test_dots_and_empty_segments_are_not_resolved(path: str, bridge: Bridge) -> None:
+    bridge.function("secret", {"body": "secret"})
+    bridge.route("secret", "/secret")
+    bridge.route("secret", "/files/a")
+    head = f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode()
+    assert (await raw_exchange(bridge.port, head)).startswith(b"HTTP/1.1 404 ")
+
+
+async def test_invalid_utf8_in_the_query_is_replaced_and_a_long_query_is_read(bridge: Bridge) -> None:
+    async def echo(request: Any) -> Any:
+        return {"body": request["query_params"]}
+
+    bridge.function("echo", echo)
+    bridge.route("echo", "/search")
+    long = "&".join(f"k{number}=v" for number in range(5000))
+    response = await bridge.client.get(f"/search?bad=%ff&plus=a+b&none&twice=1&twice=2&{long}")
+    params = response.json()
+    assert (params["bad"], params["plus"], params["none"], params["twice"]) == ("\ufffd", "a b", "", "2")
+    assert len(params) == 5004
+
+
 async def test_what_no_route_serves_is_refused(bridge: Bridge) -> None:
     bridge.function("f", {"body": 1})
     bridge.route("f", "/x", "GET")
@@ -70,6 +108,10 @@ async def test_what_no_route_serves_is_refused(bridge: Bridge) -> None:
     assert wrong_method.headers["allow"] == "GET,HEAD,PUT"
     assert wrong_method.headers["access-control-allow-origin"] == "*"
     assert (await bridge.client.head("/post")).status_code == 405
+    bridge.route("f", "/post", "HEAD")
+    assert (await bridge.client.delete("/post")).headers["allow"] == "POST,HEAD"
+    assert (await bridge.client.delete("/x/")).status_code == 404
+    assert (await bridge.client.get("//x")).status_code == 404
     assert (await bridge.client.head("/x")).status_code == 404
     assert (await bridge.client.request("TRACE", "/x")).status_code == 405
 
