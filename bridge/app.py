@@ -22,7 +22,7 @@ from bridge.builtins.http import Http
 from bridge.builtins.http_functions import HttpFunctions, HttpFunctionsSettings
 from bridge.builtins.observability import Observability
 from bridge.builtins.pubsub import PubSub
-from bridge.builtins.queue import BulkFunctions, DeadLetterWatch, QueueFunctions
+from bridge.builtins.queue import BulkFunctions, ConsoleFunctions, DeadLetterWatch, QueueFunctions
 from bridge.builtins.state import State
 from bridge.builtins.stream import Stream
 from bridge.certificates import Certificates
@@ -239,6 +239,7 @@ class Bridge:
             read_queues=look,
             limits=dead_letter_limits(self._config),
         ).register(engine)
+        ConsoleFunctions(has_routes=self._config.queue.console_routes).register(engine)
         BulkFunctions(temporal.bulk, temporal.dead_letters, _internal_queues, _unix_ms).register(engine)
 
     def _look(self, temporal: TemporalService) -> ReadQueues:

@@ -166,12 +166,14 @@ class QueueBlock(Block):
     Attributes:
         adapter: Accepted; whatever it says, queues are in Temporal.
         queues: Key `queue_configs`. The named queues; `default` is always among them.
+        console_routes: Ours. Whether HTTP serves what iii's console asks about queues, under `_console/`.
     """
 
     adapter: QueueAdapter = BuiltinQueueAdapter()
     queues: Mapping[QueueName, QueueConfig] = Field(
         default_factory=lambda: {DEFAULT_QUEUE: QueueConfig()}, alias="queue_configs"
     )
+    console_routes: bool = False
 
     @model_validator(mode="before")
     @classmethod
