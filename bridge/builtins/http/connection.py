@@ -19,6 +19,9 @@ __all__ = ["Connection", "ConnectionLimits", "Connections"]
 MAX_LINGERING_REFUSALS = 64
 """How many connections beyond the limit get the time to read why; more are closed at once."""
 
+MAX_PIPELINED = 100
+"""How many requests a client may send ahead of their responses; with more it is hung up on."""
+
 # Functions may answer with any status up to 999 (spec 04 §3.2); uvicorn knows those up to 599.
 STATUS_LINE.update({status: b"HTTP/1.1 %d \r\n" % status for status in range(600, 1000)})
 
@@ -152,7 +155,11 @@ class Connection(HttpToolsProtocol):
             self.data_received(rest)
 
     def on_headers_complete(self) -> None:
-        """Begin the request."""
+        """Begin the request, or put it in line."""
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._is_refused = True
+            self.transport.close()
+            return
         self._reads_head = False
         self._head_bytes = 0
         self._stop_head_timer()

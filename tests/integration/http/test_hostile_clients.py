@@ -7,7 +7,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from bridge.builtins.http.connection import MAX_LINGERING_REFUSALS
+from bridge.builtins.http.connection import MAX_LINGERING_REFUSALS, MAX_PIPELINED
 from tests.integration.http.conftest import MakeBridge
 from tests.integration.http.running_bridge import Bridge, eventually, raw_exchange
 
@@ -183,6 +183,24 @@ async def test_a_pipelined_request_waits_for_the_one_before(bridge: Bridge) -> N
     last = b"GET /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     response = await raw_exchange(bridge.port, request + request + last)
     assert response.count(b'"answer"') == 3
+
+
+async def test_requests_sent_ahead_do_not_pile_up(bridge: Bridge) -> None:
+    released = asyncio.Event()
+
+    async def wait(_: Any) -> Any:
+        await released.wait()
+        return {"body": "answer"}
+
+    bridge.function("f", wait)
+    bridge.route("f", "/x")
+    get = b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n"
+    assert await raw_exchange(bridge.port, get * (MAX_PIPELINED + 2)) == b""
+    assert len(bridge.calls) <= 1
+    released.set()
+    last = b"GET /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    response = await raw_exchange(bridge.port, get * MAX_PIPELINED + last)
+    assert response.count(b'"answer"') == MAX_PIPELINED + 1
 
 
 async def test_an_upgrade_is_ignored(bridge: Bridge) -> None:
