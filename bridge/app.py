@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,31 +20,29 @@ from bridge.builtins.engine_functions import EngineFunctions
 from bridge.builtins.exec import Exec
 from bridge.builtins.http import Http
 from bridge.builtins.http_functions import HttpFunctions, HttpFunctionsSettings
-from bridge.builtins.observability import Observability
+from bridge.builtins.observability import Observability, ObservabilitySettings
 from bridge.builtins.pubsub import PubSub
 from bridge.builtins.queue import BulkFunctions, ConsoleFunctions, DeadLetterWatch, QueueFunctions
 from bridge.builtins.state import State
 from bridge.builtins.stream import Stream
 from bridge.certificates import Certificates
-from bridge.config import (
-    BridgeConfig,
-    ListenerBlock,
-    RedisAdapter,
-    StateKvAdapter,
-    StreamKvAdapter,
-    expand_value,
-)
+from bridge.config import BridgeConfig, HttpBlock, ListenerBlock, StreamBlock, expand_value
 from bridge.config.blocks.adapters import Adapter
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine, Spawn
+from bridge.engine.observation import DeadLetterLimit
 from bridge.errors import ConfigError
 from bridge.ids import new_uuid
 from bridge.listeners.admin import AdminServer, Checks
 from bridge.listeners.channel_socket import ChannelSocket
 from bridge.listeners.metrics import BridgeMetrics, ReadQueues
 from bridge.listeners.worker_socket import WorkerSocket
+from bridge.live import Apply, LiveConfig, LiveMapping
+from bridge.log_level import set_log_level
+from bridge.own_entries import OwnEntries
 from bridge.protocol import payload
 from bridge.protocol.inbound import RegisterFunction
+from bridge.reload import Reloading
 from bridge.settings import (
     access_rules,
     cron_settings,
@@ -59,16 +57,8 @@ from bridge.settings import (
     stream_settings,
     temporal_settings,
 )
-from bridge.storage import (
-    Broker,
-    KeyValueStore,
-    LazyStore,
-    LocalBroker,
-    MemoryStore,
-    RedisBroker,
-    RedisStore,
-    SqliteStore,
-)
+from bridge.storage import Broker, KeyValueStore, LazyStore, SqliteStore
+from bridge.stores import open_broker, open_store
 from bridge.telemetry_settings import observability_settings
 from bridge.temporal.alarms import DeadLetterAlarms
 from bridge.temporal.schedules import TemporalSchedules
@@ -105,14 +95,17 @@ class Bridge:
 
     Args:
         config: What to serve.
+        load: Loads the configuration again when its file changes; `None` serves the same until the end.
 
     Attributes:
         listening: Done once every listener accepts connections.
         ready: Done once Temporal has been reached as well.
     """
 
-    def __init__(self, config: BridgeConfig) -> None:
-        self._config = config
+    def __init__(self, config: BridgeConfig, load: Callable[[], BridgeConfig] | None = None) -> None:
+        self._live = LiveConfig(config)
+        self._entries: OwnEntries | None = None
+        self._reloading = Reloading(config.source, load, self._follow_file) if load else None
         self._stopping = asyncio.Event()
         self._sockets: list[WorkerSocket] = []
         self._http: Http | None = None
@@ -125,6 +118,11 @@ class Bridge:
     def stop(self) -> None:
         """Ask `run` to stop accepting, let what runs finish within the deadline, and return."""
         self._stopping.set()
+
+    def reload(self) -> None:
+        """Load the configuration again, whether its file has changed or not."""
+        if self._reloading is not None:
+            self._reloading.ask()
 
     async def run(self) -> None:
         """Serve until stopped.
@@ -141,13 +139,14 @@ class Bridge:
                 new_id=new_uuid,
                 duplicates=self._config.temporal.duplicate_functions,
             )
+            self._entries = await self._open_configuration(engine, closing)
             temporal = TemporalService(
                 engine, temporal_settings(self._config.temporal), queue_settings(self._config)
             )
             look = self._look(temporal)
             watch = DeadLetterWatch(
                 engine,
-                dead_letter_limits(self._config),
+                LiveMapping(self._live, dead_letter_limits),
                 look,
                 DeadLetterAlarms(temporal.connection, temporal.tenancy),
                 _unix_ms,
@@ -162,11 +161,10 @@ class Bridge:
                 watching = tasks.create_task(self._certificates.watch(), name="certificates")
                 counting = tasks.create_task(watch.run(), name="watch dead letters")
                 announcing = tasks.create_task(self._announce(temporal, addresses), name="announce ready")
+                reloading = tasks.create_task(self._keep_reloading(), name="reload configuration")
                 await self._stopping.wait()
-                announcing.cancel()
-                ticking.cancel()
-                watching.cancel()
-                counting.cancel()
+                for task in (announcing, ticking, watching, counting, reloading):
+                    task.cancel()
                 for socket in self._sockets:
                     await socket.stop_accepting()
                 if self._http is not None:
@@ -193,18 +191,14 @@ class Bridge:
         await functions.start()
         closing.push_async_callback(functions.close)
         self._open_queues(engine, temporal, look)
-        self._open_configuration(engine, closing)
         ChainFunctions(engine, temporal.chains, temporal.chain_commands).register(engine)
         observability = await self._open_observability(engine, closing)
         await self._open_channels(engine, channels, closing)
         self._open_http_functions(engine, closing)
-        if config.state is not None:
-            store, broker = await self._open_storage(config.state.adapter, "state", closing)
-            State(store, broker, state_settings(config.state)).register(engine)
-            await broker.settle()
+        await self._open_state(engine, closing)
         if config.pubsub is not None:
             # A topic is a Redis channel of that name, so that other programs can publish and listen as well.
-            broker = await _open_broker(config.pubsub.adapter, namespace=None)
+            broker = await open_broker(config.pubsub.adapter, namespace=None)
             closing.push_async_callback(broker.close)
             PubSub(broker).register(engine)
         stream = await self._open_stream(engine, closing)
@@ -213,6 +207,7 @@ class Bridge:
             await self._listen(engine, each, channels, observability, closing) for each in config.listeners
         ]
         await self._open_processes(engine, closing)
+        self._live.on_change("iii-worker-manager", self._change_rules)
         return Addresses(
             workers=tuple(workers),
             http=http,
@@ -232,7 +227,7 @@ class Bridge:
 
         QueueFunctions(
             temporal.dead_letters,
-            {name: queue.concurrency for name, queue in self._config.queues.items()},
+            LiveMapping(self._live, _concurrency),
             _internal_queues,
             link=link,
             now_ms=_unix_ms,
@@ -242,9 +237,17 @@ class Bridge:
         ConsoleFunctions(has_routes=self._config.queue.console_routes).register(engine)
         BulkFunctions(temporal.bulk, temporal.dead_letters, _internal_queues, _unix_ms).register(engine)
 
+        async def apply(config: BridgeConfig) -> None:
+            for name in self._config.queues.keys() - config.queues.keys():
+                temporal.remove_queue(name)
+            for name, settings in queue_settings(config).items():
+                temporal.put_queue(name, settings)
+
+        self._live.on_change("iii-queue", apply)
+
     def _look(self, temporal: TemporalService) -> ReadQueues:
         """Return how everybody here asks about the queues."""
-        queues = tuple(self._config.queues)
+        queues = LiveMapping(self._live, lambda config: config.queues)
         read = QueueStatistics(temporal.connection, temporal.tenancy, temporal.dead_letters, queues).read
         return SharedLook(read, time.monotonic).read
 
@@ -252,11 +255,15 @@ class Bridge:
         self, engine: Engine, temporal: TemporalService, look: ReadQueues, closing: AsyncExitStack
     ) -> str:
         """Tell how the bridge is, from its first moment to its last."""
-        limits = dead_letter_limits(self._config)
+
+        def limits(config: BridgeConfig) -> Mapping[str, DeadLetterLimit | None]:
+            known = dead_letter_limits(config)
+            return {name: known.get(name) for name in config.queues}
+
         metrics = BridgeMetrics(
             engine,
             version=version("iii-temporal"),
-            queues={name: limits.get(name) for name in self._config.queues},
+            queues=LiveMapping(self._live, limits),
             read_queues=look,
             clock_s=time.monotonic,
             now_ms=_unix_ms,
@@ -294,14 +301,19 @@ class Bridge:
         closing.push_async_callback(pause_schedules)
         return cron
 
-    def _open_configuration(self, engine: Engine, closing: AsyncExitStack) -> None:
+    async def _open_configuration(self, engine: Engine, closing: AsyncExitStack) -> OwnEntries:
+        """Keep the settings of workers, and begin with those of our own that were set in earlier runs."""
         block = self._config.configuration
         path = block.adapter.config.database_path
         store = LazyStore(path.exists, lambda: SqliteStore.open(path))
         closing.push_async_callback(store.close)
-        Configuration(
+        configuration = Configuration(
             engine, store, lambda text: expand_value(text, os.environ), ttl_s=block.ttl_seconds
-        ).register()
+        )
+        configuration.register()
+        entries = OwnEntries(configuration, self._live)
+        await entries.begin()
+        return entries
 
     def _open_http_functions(self, engine: Engine, closing: AsyncExitStack) -> None:
         block = self._config.http_functions
@@ -312,16 +324,37 @@ class Bridge:
             engine.http_functions = functions
             closing.push_async_callback(functions.close)
 
+            async def apply(config: BridgeConfig) -> None:
+                if config.http_functions is not None:
+                    functions.apply(http_functions_settings(config.http_functions))
+
+            self._live.on_change("iii-http-functions", apply)
+
     async def _open_storage(
         self, adapter: Adapter, name: str, closing: AsyncExitStack
     ) -> tuple[KeyValueStore, Broker]:
         """Open the store of state or of streams, and what carries its events from bridge to bridge."""
         namespace = f"{self._config.temporal.prefix}:{name}"
-        store = await _open_store(adapter, namespace)
+        store = await open_store(adapter, namespace)
         closing.push_async_callback(store.close)
-        broker = await _open_broker(adapter, namespace=namespace)
+        broker = await open_broker(adapter, namespace=namespace)
         closing.push_async_callback(broker.close)
         return store, broker
+
+    async def _open_state(self, engine: Engine, closing: AsyncExitStack) -> None:
+        block = self._config.state
+        if block is None:
+            return
+        store, broker = await self._open_storage(block.adapter, "state", closing)
+        state = State(store, broker, state_settings(block))
+        state.register(engine)
+        await broker.settle()
+
+        async def apply(config: BridgeConfig) -> None:
+            if config.state is not None:
+                await state.apply(state_settings(config.state))
+
+        self._live.on_change("iii-state", apply)
 
     async def _open_observability(self, engine: Engine, closing: AsyncExitStack) -> Observability:
         # Webhooks of alerts go the way of functions behind URLs, which keeps them off private addresses.
@@ -334,9 +367,15 @@ class Bridge:
             webhook = RegisterFunction(id="alert", invocation=payload.encode({"url": url}))
             await webhooks.offer(webhook)(Call(webhook.id, body))
 
+        def settings(config: BridgeConfig) -> ObservabilitySettings:
+            block = config.observability
+            if "level" in block.model_fields_set or block.level != self._config.observability.level:
+                set_log_level(block.level)
+            return observability_settings(block, os.environ, version("iii-temporal"))
+
         observability = Observability(
             engine,
-            observability_settings(self._config.observability, os.environ, version("iii-temporal")),
+            settings(self._config),
             post=post,
             clock_s=time.monotonic,
             now_ns=time.time_ns,
@@ -344,6 +383,7 @@ class Bridge:
         observability.register(engine)
         await observability.start()
         closing.push_async_callback(observability.close)
+        self._live.on_change("iii-observability", lambda config: observability.apply(settings(config)))
         return observability
 
     async def _open_channels(self, engine: Engine, table: ChannelTable, closing: AsyncExitStack) -> None:
@@ -357,26 +397,50 @@ class Bridge:
         if block is None:
             return None
         store, broker = await self._open_storage(block.adapter, "stream", closing)
-        state = self._config.state
-        settings = stream_settings(block, dotted_paths=state is not None and state.dotted_paths)
         guard = entrance(block, self._certificates)
-        stream = Stream(store, broker, settings, guard)
+        stream = self._stream = Stream(store, broker, stream_settings(block, self._config.state), guard)
         stream.register(engine)
-        port = await stream.start()
-        self._stream = stream
         closing.push_async_callback(stream.close)
-        return guard.url("ws", block.host, port)
+
+        async def apply(config: BridgeConfig) -> None:
+            if config.stream is not None:
+                await stream.apply(stream_settings(config.stream, config.state))
+
+        self._live.on_change("iii-stream", apply)
+        host, port = await self._start("iii-stream", stream.start, apply)
+        return guard.url("ws", host, port)
 
     async def _open_http(self, engine: Engine, channels: ChannelTable, closing: AsyncExitStack) -> str | None:
         block = self._config.http
         if block is None:
             return None
         guard = entrance(block, self._certificates)
-        self._http = Http(engine, channels, http_settings(block), guard)
-        self._http.register(engine)
-        port = await self._http.start()
-        closing.push_async_callback(self._http.close)
-        return guard.url("http", block.host, port)
+        http = self._http = Http(engine, channels, http_settings(block), guard)
+        http.register(engine)
+        closing.push_async_callback(http.close)
+
+        async def apply(config: BridgeConfig) -> None:
+            if config.http is not None:
+                await http.apply(http_settings(config.http))
+
+        self._live.on_change("iii-http", apply)
+        host, port = await self._start("iii-http", http.start, apply)
+        return guard.url("http", host, port)
+
+    async def _start(self, name: str, start: Callable[[], Awaitable[int]], apply: Apply) -> tuple[str, int]:
+        """Begin to listen: where it was set while running, else where the file says (spec 04 §5.5)."""
+        port = 0
+        try:
+            port = await start()
+        except ConfigError as exc:
+            if not self._live.fall_back(name):
+                raise
+            log.error("listening where the file says", block=name, reason=str(exc))  # noqa: TRY400 - says it all
+            await apply(self._config)
+        block = self._config.block(name)
+        if not isinstance(block, HttpBlock | StreamBlock):
+            raise TypeError(f"{name} does not listen")
+        return block.host, port or block.port
 
     async def _listen(
         self,
@@ -401,6 +465,10 @@ class Bridge:
         closing.push_async_callback(socket.disconnect_all)
         return guard.url("ws", listener.host, port)
 
+    async def _change_rules(self, config: BridgeConfig) -> None:
+        for socket, listener in zip(self._sockets, config.listeners, strict=True):
+            socket.apply(access_rules(listener))
+
     async def _open_processes(self, engine: Engine, closing: AsyncExitStack) -> None:
         blocks = self._config.processes
         for number, block in enumerate(blocks, start=1):
@@ -408,6 +476,18 @@ class Bridge:
             processes = Exec(exec_settings(block), engine.spawn, name=name, clock_s=time.monotonic)
             await processes.start()
             closing.push_async_callback(processes.close)
+
+    @property
+    def _config(self) -> BridgeConfig:
+        return self._live.served
+
+    async def _follow_file(self, config: BridgeConfig) -> None:
+        if self._entries is not None:
+            await self._entries.follow_file(config)
+
+    async def _keep_reloading(self) -> None:
+        if self._reloading is not None:
+            await self._reloading.run()
 
     async def _announce(self, temporal: TemporalService, addresses: Addresses) -> None:
         await temporal.ready.wait()
@@ -448,19 +528,8 @@ def _bind_errors(host: str, port: int) -> Iterator[None]:
         ) from exc
 
 
-async def _open_store(adapter: Adapter, namespace: str) -> KeyValueStore:
-    """Open the store that an adapter of state or streams names."""
-    if isinstance(adapter, RedisAdapter):
-        return await RedisStore.open(adapter.config.redis_url, prefix=namespace)
-    path = adapter.config.database_path if isinstance(adapter, StateKvAdapter | StreamKvAdapter) else None
-    return MemoryStore() if path is None else await SqliteStore.open(path)
-
-
-async def _open_broker(adapter: Adapter, *, namespace: str | None) -> Broker:
-    """Open what connects the bridges that share what an adapter names; other adapters serve one bridge."""
-    if isinstance(adapter, RedisAdapter):
-        return await RedisBroker.open(adapter.config.redis_url, namespace=namespace)
-    return LocalBroker()
+def _concurrency(config: BridgeConfig) -> Mapping[str, int]:
+    return {name: queue.concurrency for name, queue in config.queues.items()}
 
 
 async def _internal_queues(name: str) -> tuple[str, ...]:

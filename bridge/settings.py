@@ -133,20 +133,15 @@ def entrance(
     return Entrance(context, tokens)
 
 
-def stream_settings(block: StreamBlock, *, dotted_paths: bool) -> StreamSettings:
-    """Translate `iii-stream`.
-
-    Args:
-        block: The block.
-        dotted_paths: How state reads update paths: streams read them alike.
-    """
+def stream_settings(block: StreamBlock, state: StateBlock | None) -> StreamSettings:
+    """Translate `iii-stream`; streams read the paths of updates as state does."""
     adapter = block.adapter
     return StreamSettings(
         host=block.host,
         port=block.port,
         auth_function=block.auth_function,
         channel_size=adapter.config.channel_size if isinstance(adapter, StreamKvAdapter) else 256,
-        dotted_paths=dotted_paths,
+        dotted_paths=state is not None and state.dotted_paths,
     )
 
 

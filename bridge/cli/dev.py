@@ -21,6 +21,7 @@ from bridge.cli.options import (
     log_format_option,
 )
 from bridge.cli.process import announce, run_to_the_end, serve_until, stop_requested
+from bridge.config import BridgeConfig
 from bridge.errors import EngineError
 from bridge.temporal.dev_server import DevServer, DevServerSettings, run_dev_server
 
@@ -104,12 +105,16 @@ async def serve_with_dev_server(
         BridgeError: One of the two could not start, or the server ended by itself.
     """
     async with run_dev_server(settings) as server:
-        loaded = load_from(config, temporal_address=server.address, temporal_ui_url=server.ui_url)
-        if server.ui_url is None:
-            loaded = replace(loaded, temporal=loaded.temporal.model_copy(update={"ui_url": None}))
+
+        def load(path: Path | None) -> BridgeConfig:
+            loaded = load_from(path, temporal_address=server.address, temporal_ui_url=server.ui_url)
+            if server.ui_url is not None:
+                return loaded
+            return replace(loaded, temporal=loaded.temporal.model_copy(update={"ui_url": None}))
+
         watching = asyncio.create_task(_watch(server, requested), name="watch temporal dev server")
         try:
-            await serve_until(requested, loaded, ready)
+            await serve_until(requested, load(config), load, ready)
         finally:
             watching.cancel()
         if server.exited.done():

@@ -7,17 +7,9 @@ from typing import Literal
 
 import structlog
 
-__all__ = ["LogFormat", "configure_logs", "set_log_level"]
+__all__ = ["LogFormat", "configure_logs"]
 
 LogFormat = Literal["json", "pretty"]
-
-_LEVELS = {
-    "trace": logging.DEBUG,
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "error": logging.ERROR,
-}
 
 
 def configure_logs(log_format: LogFormat, *, level: int = logging.INFO, silent: Sequence[str] = ()) -> None:
@@ -69,9 +61,3 @@ def configure_logs(log_format: LogFormat, *, level: int = logging.INFO, silent: 
     logging.getLogger("websockets").setLevel(logging.ERROR)
     # The SDK logs every failed attempt with a traceback; we log what a reader needs of it ourselves.
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
-
-
-def set_log_level(name: str) -> None:
-    """Change what is not worth a line of our own; a name that is no level changes nothing."""
-    if level := _LEVELS.get(name.lower()):
-        logging.getLogger("bridge").setLevel(level)

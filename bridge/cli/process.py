@@ -4,7 +4,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -13,7 +15,6 @@ import uvloop
 
 from bridge.app import Addresses, Bridge
 from bridge.cli.errors import exit_code, report
-from bridge.cli.logs import set_log_level
 from bridge.config import BridgeConfig
 from bridge.errors import BridgeError
 from bridge.listeners.open_files import raise_open_file_limit
@@ -71,24 +72,28 @@ def stop_requested() -> asyncio.Event:
 
 
 async def serve_until(
-    requested: asyncio.Event, config: BridgeConfig, ready: "asyncio.Future[Addresses]"
+    requested: asyncio.Event,
+    config: BridgeConfig,
+    load: Callable[[Path | None], BridgeConfig],
+    ready: "asyncio.Future[Addresses]",
 ) -> None:
-    """Serve until a stop is requested, then stop in order.
+    """Serve until a stop is requested, then stop in order. A changed file, and SIGHUP, load the file again.
 
     Args:
         requested: Set to stop.
         config: What to serve.
+        load: Loads the configuration again, from its file.
         ready: Settled once everything works.
 
     Raises:
         BridgeError: The bridge could not start.
     """
-    if "level" in config.observability.model_fields_set:
-        set_log_level(config.observability.level)
     for warning in config.warnings:
         log.warning(warning)
     raise_open_file_limit()
-    bridge = Bridge(config)
+    bridge = Bridge(config, partial(load, config.source))
+    if sys.stdin is None or not sys.stdin.isatty():  # in a terminal it says that the terminal is gone
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, bridge.reload)
     running = asyncio.ensure_future(bridge.run())
     stopping = asyncio.ensure_future(requested.wait())
     bridge.ready.add_done_callback(

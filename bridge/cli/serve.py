@@ -1,6 +1,8 @@
 """`iii-temporal serve`: a bridge for the Temporal you have."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -43,16 +45,19 @@ def command(
     Prints one line beginning with `ready` when every listener accepts connections and Temporal answers.
     While Temporal is away, sync calls, state and HTTP keep working; enqueue answers `enqueue_error`.
 
+    A change of the configuration file takes effect at once, as far as that goes without a restart; SIGHUP
+    loads the file too. An edit that cannot be used changes nothing and is logged.
+
     SIGTERM or Ctrl-C stops accepting, lets running deliveries finish within `drain_timeout_ms`, and
     exits with 0. A second signal exits at once.
     """
     configure_logs(log_format)
-    loaded = load_from(config, temporal_address=temporal_address, temporal_namespace=temporal_namespace)
-    run_to_the_end(_serve(loaded))
+    load = partial(load_from, temporal_address=temporal_address, temporal_namespace=temporal_namespace)
+    run_to_the_end(_serve(load(config), load))
 
 
-async def _serve(config: BridgeConfig) -> int:
+async def _serve(config: BridgeConfig, load: Callable[[Path | None], BridgeConfig]) -> int:
     ready: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
     ready.add_done_callback(lambda done: None if done.cancelled() else announce(done.result()))
-    await serve_until(stop_requested(), config, ready)
+    await serve_until(stop_requested(), config, load, ready)
     return 0

@@ -1,5 +1,6 @@
 """`iii-config.yaml` in both styles, the environment and the command line, as frozen models (spec 05 §4)."""
 
+from bridge.config.block import Block
 from bridge.config.blocks.adapters import RedisAdapter, StateKvAdapter, StreamKvAdapter
 from bridge.config.blocks.configuration import ConfigurationBlock
 from bridge.config.blocks.cron import CronBlock
@@ -14,16 +15,21 @@ from bridge.config.blocks.queue import DEFAULT_QUEUE, DeadLetterLimits, QueueBlo
 from bridge.config.blocks.state import StateBlock
 from bridge.config.blocks.stream import StreamBlock
 from bridge.config.blocks.temporal import AdminBlock, TemporalBlock, TlsBlock, WorkerOutboxLimits
-from bridge.config.bridge_config import BridgeConfig
+from bridge.config.bridge_config import BLOCK_FIELDS, BridgeConfig
+from bridge.config.changes import BlockChange, change_of
 from bridge.config.environment import ENGINE_VERSION, expand_value
-from bridge.config.loader import DEFAULT_PATHS, load_config
+from bridge.config.loader import BLOCKS, DEFAULT_PATHS, load_block, load_config
 from bridge.config.problems import InvalidConfigError, Problem
 
 __all__ = [
+    "BLOCKS",
+    "BLOCK_FIELDS",
     "DEFAULT_PATHS",
     "DEFAULT_QUEUE",
     "ENGINE_VERSION",
     "AdminBlock",
+    "Block",
+    "BlockChange",
     "BridgeConfig",
     "ConfigurationBlock",
     "CorsBlock",
@@ -53,6 +59,8 @@ __all__ = [
     "TlsBlock",
     "UrlSecurity",
     "WorkerOutboxLimits",
+    "change_of",
     "expand_value",
+    "load_block",
     "load_config",
 ]

@@ -1,8 +1,9 @@
 """Everything a bridge has been told, validated."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bridge.config.blocks.configuration import ConfigurationBlock
 from bridge.config.blocks.cron import CronBlock
@@ -17,7 +18,24 @@ from bridge.config.blocks.state import StateBlock
 from bridge.config.blocks.stream import StreamBlock
 from bridge.config.blocks.temporal import TemporalBlock
 
-__all__ = ["BridgeConfig"]
+__all__ = ["BLOCK_FIELDS", "BridgeConfig"]
+
+BLOCK_FIELDS: Mapping[str, str] = {
+    "iii-temporal": "temporal",
+    "iii-worker-manager": "listeners",
+    "iii-queue": "queue",
+    "iii-http": "http",
+    "iii-state": "state",
+    "iii-stream": "stream",
+    "iii-pubsub": "pubsub",
+    "iii-cron": "cron",
+    "iii-http-functions": "http_functions",
+    "iii-exec": "processes",
+    "configuration": "configuration",
+    "iii-observability": "observability",
+    "registration_namespace_grace_ms": "namespace_grace_ms",
+}
+"""For each block, and each key beside the blocks, the field of `BridgeConfig` that holds it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +80,13 @@ class BridgeConfig:
     def queues(self) -> Mapping[str, QueueConfig]:
         """The named queues by name; `default` is always among them."""
         return self.queue.queues
+
+    def block(self, name: str) -> object:
+        """Return a block by its name: a `Block`, several of them, or `None` when it is not served."""
+        found: object = getattr(self, BLOCK_FIELDS[name])
+        return found
+
+    def with_block(self, name: str, value: object) -> "BridgeConfig":
+        """Return the configuration with another content of a block."""
+        changed: dict[str, Any] = {BLOCK_FIELDS[name]: value}
+        return replace(self, **changed)

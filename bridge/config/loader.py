@@ -22,16 +22,16 @@ from bridge.config.clashes import LoadedBlock, clashes
 from bridge.config.document import Document, parse_document, parse_scalar, spell
 from bridge.config.entries import CLASS_NAMES, SHORT_NAMES, Entry, FileContent, read_entries
 from bridge.config.environment import Setting, expand, settings_from, slips
-from bridge.config.problems import InvalidConfigError, Problem, suggest
+from bridge.config.problems import InvalidConfigError, Problem, show, suggest
 from bridge.config.schema import locate, scalar_paths
 from bridge.config.validation import validate
 
-__all__ = ["DEFAULT_PATHS", "load_config"]
+__all__ = ["BLOCKS", "DEFAULT_PATHS", "load_block", "load_config"]
 
 DEFAULT_PATHS = (Path("iii-config.yaml"), Path("config.yaml"))
 """Where the file is looked for in the working directory, in this order."""
 
-_BLOCKS: Mapping[str, type[Block]] = {
+BLOCKS: Mapping[str, type[Block]] = {
     "iii-temporal": TemporalBlock,
     "iii-worker-manager": ListenerBlock,
     "iii-queue": QueueBlock,
@@ -45,6 +45,7 @@ _BLOCKS: Mapping[str, type[Block]] = {
     "configuration": ConfigurationBlock,
     "iii-observability": ObservabilityBlock,
 }
+"""What each block has to be, by its name since 0.11."""
 _SERVED_WITHOUT_A_FILE = ("iii-http", "iii-state", "iii-stream", "iii-pubsub", "iii-cron")
 _ALWAYS_SERVED = ("iii-temporal", "iii-worker-manager", "iii-queue", "configuration")
 _MAY_REPEAT = ("iii-worker-manager", "iii-exec")
@@ -73,6 +74,27 @@ def load_config(
     """
     source = path or next(filter(Path.is_file, DEFAULT_PATHS), None)
     return _Loader(source, environ, overrides or {}).load()
+
+
+def load_block(name: str, value: object) -> Block:
+    """Read one block that is not in the file.
+
+    Args:
+        name: Of the block, for example `iii-queue`.
+        value: Its keys.
+
+    Raises:
+        InvalidConfigError: With all its problems.
+    """
+    document = Document(source=f"entry {name}")
+    if not isinstance(value, dict):
+        raise InvalidConfigError([document.problem((), f"{name}: not a mapping", found=show(value))])
+    entry = Entry.unlisted(name)
+    entry.config = value
+    block, problems = validate(BLOCKS[name], entry, document)
+    if block is None:
+        raise InvalidConfigError(problems)
+    return block
 
 
 class _Loader:
@@ -171,7 +193,7 @@ class _Loader:
         first: dict[str, Entry] = {}
         for entry in entries:
             earlier = first.setdefault(entry.block, entry)
-            if earlier is entry or entry.block not in _BLOCKS or entry.block in _MAY_REPEAT:
+            if earlier is entry or entry.block not in BLOCKS or entry.block in _MAY_REPEAT:
                 yield entry
             elif (earlier.written in SHORT_NAMES) == (entry.written in SHORT_NAMES):
                 # Otherwise the two are the old and the new name of one block, which was already reported.
@@ -187,9 +209,9 @@ class _Loader:
     def _load_entry(self, entry: Entry) -> None:
         if entry.block in _SILENT:
             return
-        model = _BLOCKS.get(entry.block)
+        model = BLOCKS.get(entry.block)
         if model is None:
-            hint = suggest(entry.written, [*_BLOCKS, *SHORT_NAMES, *CLASS_NAMES])
+            hint = suggest(entry.written, [*BLOCKS, *SHORT_NAMES, *CLASS_NAMES])
             self._warnings.append(
                 f"`{entry.written}` is not served by iii-temporal; {hint or 'the block has no effect'}"
             )

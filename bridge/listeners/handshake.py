@@ -52,6 +52,11 @@ class Handshake:
         self._rules = rules
         self._timeout_s = timeout_s
 
+    def apply(self, rules: AccessRules) -> None:
+        """Give connections from now on their rights by new rules."""
+        if rules != self._rules:  # sessions under the same rules may replace each other's triggers
+            self._rules = rules
+
     async def admit(self, connection: ServerConnection) -> Access | None:
         """Return what the session of a connection may do; `None` when it was told that it is refused.
 

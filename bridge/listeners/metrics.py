@@ -58,7 +58,8 @@ class BridgeMetrics(Observer):
     Args:
         engine: What is counted.
         version: The version of the bridge.
-        queues: The named queues, and when the dead letters of each are too many, if that is set.
+        queues: The named queues, which may change, and when the dead letters of each are too many, if that is
+            set.
         read_queues: Asks about the queues.
         clock_s: A clock that never goes back.
         now_ms: Unix time.
@@ -103,6 +104,7 @@ class BridgeMetrics(Observer):
 
         Cancellation: safe.
         """
+        self._begin_queues()
         await self._refresh_queues()
         return generate_latest(self.registry)
 
@@ -227,13 +229,13 @@ class BridgeMetrics(Observer):
         self._dead_letters = Gauge(
             "iii_queue_dead_letters", "Dead letters, over all bridges.", ["queue"], registry=registry
         )
-        capacities = Gauge(
+        self._capacities = Gauge(
             "iii_queue_dead_letter_capacity",
             "How many dead letters the operator is ready to have: dlq.capacity of the queue, if set.",
             ["queue"],
             registry=registry,
         )
-        thresholds = Gauge(
+        self._thresholds = Gauge(
             "iii_queue_dead_letter_threshold",
             "How many dead letters are too many: dlq.alert_at of the capacity.",
             ["queue"],
@@ -245,20 +247,21 @@ class BridgeMetrics(Observer):
             ["queue"],
             registry=registry,
         )
-        for name, limit in queues.items():
-            self._begin_queue(name)
-            if limit is not None:
-                capacities.labels(name).set(limit.capacity)
-                thresholds.labels(name).set(limit.threshold)
 
-    def _begin_queue(self, name: str) -> None:
-        """Show a queue's counters from the beginning, so that a rate over them is never missing."""
-        self._queue_in_flight.labels(name)
-        self._dispatch_seconds.labels(name)
-        for result in ("accepted", "refused"):
-            self._enqueued.labels(name, result)
-        for result in ("success", "error", "postponed"):
-            self._attempts.labels(name, result)
+    def _begin_queues(self) -> None:
+        """Show the counters of each queue from the beginning, so that a rate over them is never missing."""
+        for gauge in (self._capacities, self._thresholds):
+            gauge.clear()
+        for name, limit in self._queues.items():
+            self._queue_in_flight.labels(name)
+            self._dispatch_seconds.labels(name)
+            for result in ("accepted", "refused"):
+                self._enqueued.labels(name, result)
+            for result in ("success", "error", "postponed"):
+                self._attempts.labels(name, result)
+            if limit is not None:
+                self._capacities.labels(name).set(limit.capacity)
+                self._thresholds.labels(name).set(limit.threshold)
 
     async def _refresh_queues(self) -> None:
         """Ask Temporal; what is not known now is not shown."""
@@ -271,6 +274,8 @@ class BridgeMetrics(Observer):
                 gauge.clear()
             return
         self._temporal_up.set(1)
+        for gauge in gauges:
+            gauge.clear()
         for queue in queues:
             self._depth.labels(queue.name).set(queue.depth)
             self._oldest.labels(queue.name).set(queue.oldest_s)

@@ -132,6 +132,10 @@ class WorkerSocket:
         )
         return int(next(iter(self._server.sockets)).getsockname()[1])
 
+    def apply(self, rules: AccessRules) -> None:
+        """Change the rules while running; they hold for connections that are made from now on."""
+        self._handshake.apply(rules)
+
     @property
     def connection_count(self) -> int:
         """How many connections are open now: workers, telemetry and ends of channels."""

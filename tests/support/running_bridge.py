@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,8 @@ async def running_bridge(
     path: Path, client: Client | None, prefix: str, *, awaits_temporal: bool = True
 ) -> AsyncIterator[RunningBridge]:
     """Run a bridge from a file; every worker it connected leaves first."""
-    bridge = Bridge(load_config(path, environ={}))
+    load = partial(load_config, path, environ={})
+    bridge = Bridge(load(), load)
     task = asyncio.create_task(bridge.run(), name="bridge")
     started = bridge.ready if awaits_temporal else bridge.listening
     try:

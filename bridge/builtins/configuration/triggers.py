@@ -2,20 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import msgspec
-import structlog
 
 from bridge.builtins.configuration.messages import ConfigurationEvent, EventType
+from bridge.builtins.firing import Watcher, fire_in_turn
 from bridge.engine.engine import Engine
 from bridge.engine.triggers import Binding
 from bridge.errors import TriggerRejectedError
 from bridge.protocol import payload
 
 __all__ = ["ConfigurationTriggers"]
-
-log = structlog.get_logger("bridge.configuration")
 
 
 class _Filter(msgspec.Struct, frozen=True):
@@ -29,12 +26,6 @@ class _Filter(msgspec.Struct, frozen=True):
         return self.configuration_id in (None, event.id) and (
             self.event_types is None or event.event_type in self.event_types
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Watcher:
-    binding: Binding
-    filter: _Filter
 
 
 _filter_decoder = msgspec.json.Decoder(_Filter)
@@ -55,7 +46,7 @@ class ConfigurationTriggers:
         self._engine = engine
         self._on_watched = on_watched
         self._on_abandoned = on_abandoned
-        self._watchers: dict[str, _Watcher] = {}
+        self._watchers: dict[str, Watcher[_Filter]] = {}
         self._watched: Counter[str] = Counter()
 
     def bind(self, binding: Binding) -> None:
@@ -71,7 +62,7 @@ class ConfigurationTriggers:
                 f"The configuration of configuration trigger {binding.id} cannot be used: {exc}. It is an "
                 "object with the optional keys configuration_id, event_types and condition_function_id."
             ) from exc
-        self._watchers[binding.id] = _Watcher(binding, wanted)
+        self._watchers[binding.id] = Watcher(binding, wanted)
         if wanted.configuration_id is not None:
             self._watched[wanted.configuration_id] += 1
             self._on_watched(wanted.configuration_id)
@@ -91,18 +82,6 @@ class ConfigurationTriggers:
         watchers = [each for each in self._watchers.values() if each.filter.matches(event)]
         if watchers:
             self._engine.spawn(
-                self._fire_in_turn(watchers, payload.encode(event)), f"configuration triggers of {event.id}"
+                fire_in_turn(self._engine, watchers, payload.encode(event)),
+                f"configuration triggers of {event.id}",
             )
-
-    async def _fire_in_turn(self, watchers: Sequence[_Watcher], event: msgspec.Raw) -> None:
-        for watcher in watchers:
-            outcome = await self._engine.fire(
-                watcher.binding, event, condition_function_id=watcher.filter.condition_function_id
-            )
-            if outcome is not None and outcome.error is not None:
-                log.warning(
-                    "configuration trigger failed",
-                    trigger_id=watcher.binding.id,
-                    function_id=watcher.binding.function_id,
-                    error=outcome.error.message,
-                )

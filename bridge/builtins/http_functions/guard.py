@@ -52,9 +52,17 @@ class UrlGuard:
     """
 
     def __init__(self, settings: HttpFunctionsSettings, resolve: Resolve) -> None:
-        self._settings = settings
         self._resolve = resolve
+        self.apply(settings)
+
+    def apply(self, settings: HttpFunctionsSettings) -> None:
+        """Judge from now on by new settings.
+
+        Raises:
+            ConfigError: A glob of the allow list is malformed; nothing has changed.
+        """
         self._allowed = [_compile(glob) for glob in settings.url_allowlist or ("*",)]
+        self._settings = settings
 
     def check(self, url: str) -> httpx.URL:
         """Check all of a URL that can be checked without asking the network.

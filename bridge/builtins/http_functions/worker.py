@@ -75,6 +75,14 @@ class HttpFunctions:
             network_backend=GuardedNetwork(self._guard),
         )
 
+    def apply(self, settings: HttpFunctionsSettings) -> None:
+        """Change what may be reached: by functions registered and by connections made from now on.
+
+        Raises:
+            ConfigError: The allow list is malformed; nothing has changed.
+        """
+        self._guard.apply(settings)
+
     def offer(self, message: RegisterFunction) -> BuiltinHandler:
         """Return what runs the calls of a function registered with an `invocation`.
 

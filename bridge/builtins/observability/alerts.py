@@ -86,6 +86,17 @@ class Alerts:
         self._sleep = sleep
         self._states = [_State(rule.name, rule.threshold, rule.operator) for rule in rules]
 
+    def apply(self, rules: Sequence[AlertRule]) -> None:
+        """Watch other rules from now on; one that keeps its name keeps how it stands (spec 05 §9)."""
+        known = {state.name: state for state in self._states}
+        self._rules = rules
+        self._states = [
+            msgspec.structs.replace(known[rule.name], threshold=rule.threshold, operator=rule.operator)
+            if rule.name in known
+            else _State(rule.name, rule.threshold, rule.operator)
+            for rule in rules
+        ]
+
     def register(self, engine: Engine) -> None:
         """Offer `engine::alerts::*`."""
         offer(engine, "engine::alerts::list", self._list, "Tells how the alert rules stand")
@@ -96,7 +107,7 @@ class Alerts:
 
         Cancellation: safe.
         """
-        while self._rules:
+        while True:
             self.evaluate()
             await self._sleep(_INTERVAL_S)
 

@@ -77,6 +77,8 @@ class OtlpExporter:
         self._url = settings.endpoint.rstrip("/")
         self._client = client
         self._is_away = False
+        self._is_closed = False
+        self._sending: list[asyncio.Task[None]] = []
         logs_interval_s = settings.logs_flush_interval_ms / _MILLISECONDS
         self._spans = _Pile[otlp.ResourceSpans]("traces", "resourceSpans", _SPANS_AT_ONCE, _INTERVAL_S)
         self._logs = _Pile[otlp.ResourceLogs](
@@ -88,17 +90,25 @@ class OtlpExporter:
         self.add_metrics = self._metrics.add
 
     async def run(self) -> None:
-        """Send whenever a batch is full or has waited long enough.
+        """Send whenever a batch is full or has waited long enough, until closed.
 
         Cancellation: what waits then is sent by `close`.
         """
+        if self._is_closed:
+            return
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_sending(self._spans), name="export spans")
-            tasks.create_task(self._keep_sending(self._logs), name="export logs")
-            tasks.create_task(self._keep_sending(self._metrics), name="export metrics")
+            self._sending = [
+                tasks.create_task(self._keep_sending(self._spans), name="export spans"),
+                tasks.create_task(self._keep_sending(self._logs), name="export logs"),
+                tasks.create_task(self._keep_sending(self._metrics), name="export metrics"),
+            ]
 
     async def close(self, timeout_s: float) -> None:
         """Send what waits, as far as that goes in the given time."""
+        self._is_closed = True
+        for task in self._sending:
+            task.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._send(self._spans)

@@ -96,14 +96,19 @@ class Logs:
     def __init__(
         self, settings: ObservabilitySettings, now_ns: Callable[[], int], export: ExportLogs | None
     ) -> None:
-        self._settings = settings
         self._now_ns = now_ns
-        self._export = export
-        self._sampler = LogSampler(settings.logs_sampling_ratio)
         self._store: BoundedStore[LogEntry] = BoundedStore(
             max_count=settings.max_logs, retention_s=settings.logs_retention_s, now_ns=now_ns
         )
         self.on_log: list[Callable[[LogEntry], None]] = []
+        self.apply(settings, export)
+
+    def apply(self, settings: ObservabilitySettings, export: ExportLogs | None) -> None:
+        """Take logs from now on by new settings; what is kept stays as far as they allow."""
+        self._settings = settings
+        self._export = export
+        self._sampler = LogSampler(settings.logs_sampling_ratio)
+        self._store.limit(max_count=settings.max_logs, retention_s=settings.logs_retention_s)
 
     def register(self, engine: Engine) -> None:
         """Offer `engine::log::*` and `engine::logs::*`."""

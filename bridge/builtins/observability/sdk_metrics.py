@@ -81,14 +81,19 @@ class SdkMetrics:
         export: ExportMetrics | None,
         on_report: OnReport,
     ) -> None:
-        self._settings = settings
         self._rollups = rollups
         self._now_ns = now_ns
-        self._export = export
         self._on_report = on_report
         self._store: BoundedStore[MetricRecord] = BoundedStore(
             max_count=settings.max_metrics, retention_s=settings.metrics_retention_s, now_ns=now_ns
         )
+        self.apply(settings, export)
+
+    def apply(self, settings: ObservabilitySettings, export: ExportMetrics | None) -> None:
+        """Take reports from now on by new settings; what is kept stays as far as they allow."""
+        self._settings = settings
+        self._export = export
+        self._store.limit(max_count=settings.max_metrics, retention_s=settings.metrics_retention_s)
 
     def __len__(self) -> int:
         """Return how many reports are kept."""

@@ -94,13 +94,20 @@ class Spans:
         now_ns: Callable[[], int],
         export: ExportSpans | None,
     ) -> None:
-        self._settings = settings
-        self._sampler = sampler
-        self._export = export
         self._store: BoundedStore[SpanRecord] = BoundedStore(
             max_count=settings.max_spans, retention_s=None, now_ns=now_ns
         )
         self.on_spans: list[Callable[[Iterable[SpanRecord]], None]] = []
+        self.apply(settings, sampler, export)
+
+    def apply(
+        self, settings: ObservabilitySettings, sampler: TraceSampler, export: ExportSpans | None
+    ) -> None:
+        """Take spans from now on by new settings; what is kept stays as far as they allow."""
+        self._settings = settings
+        self._sampler = sampler
+        self._export = export
+        self._store.limit(max_count=settings.max_spans, retention_s=None)
 
     @property
     def are_kept(self) -> bool:

@@ -33,22 +33,26 @@ class BoundedStore(Generic[Item]):
         now_ns: Callable[[], int],
         max_bytes: int = _MAX_BYTES,
     ) -> None:
-        self._max_count = max_count
         self._max_bytes = max_bytes
-        self._retention_ns = None if retention_s is None else int(retention_s * _SECOND_NS)
         self._now_ns = now_ns
         self._entries: deque[tuple[int, int, Item]] = deque()
         self._bytes = 0
         self.dropped = 0
+        self.limit(max_count=max_count, retention_s=retention_s)
+
+    def limit(self, *, max_count: int, retention_s: float | None) -> None:
+        """Change how many are kept and how long; what is over that goes."""
+        self._max_count = max_count
+        self._retention_ns = None if retention_s is None else int(retention_s * _SECOND_NS)
+        self._forget_old()
+        self._make_room()
 
     def add(self, item: Item, size_bytes: int) -> None:
         """Keep an item; one that is larger than everything may be is not kept."""
         self._forget_old()
         self._entries.append((self._now_ns(), size_bytes, item))
         self._bytes += size_bytes
-        while len(self._entries) > self._max_count or self._bytes > self._max_bytes:
-            self._forget_first()
-            self.dropped += 1
+        self._make_room()
 
     def clear(self) -> None:
         """Forget everything."""
@@ -64,6 +68,11 @@ class BoundedStore(Generic[Item]):
         """Iterate over the items, oldest first."""
         self._forget_old()
         return iter([item for _, _, item in self._entries])
+
+    def _make_room(self) -> None:
+        while len(self._entries) > self._max_count or self._bytes > self._max_bytes:
+            self._forget_first()
+            self.dropped += 1
 
     def _forget_old(self) -> None:
         if self._retention_ns is None:

@@ -64,27 +64,15 @@ class Observability:
     ) -> None:
         self._engine = engine
         self._settings = settings
+        self._clock_s = clock_s
         self._now_ns = now_ns
-        destinations = (settings.traces, settings.logs, settings.metrics)
-        exporter = None
-        if any(each.otlp for each in destinations):
-            exporter = OtlpExporter(settings, httpx.AsyncClient())
-        self._exporter = exporter
-        self._logs = Logs(settings, now_ns, exporter.add_logs if exporter and settings.logs.otlp else None)
-        self._spans = Spans(
-            settings,
-            TraceSampler(settings.sampling, clock_s),
-            now_ns,
-            exporter.add_spans if exporter and settings.traces.otlp else None,
-        )
+        self._exporter = _new_exporter(settings)
+        self._recorder: SpanRecorder | None = None
+        self._sampler = TraceSampler(settings.sampling, clock_s)
+        self._logs = Logs(settings, now_ns, None)
+        self._spans = Spans(settings, self._sampler, now_ns, None)
         self._rollups = Rollups(now_ns)
-        self._metrics = SdkMetrics(
-            settings,
-            self._rollups,
-            now_ns,
-            exporter.add_metrics if exporter and settings.metrics.otlp else None,
-            WorkerGauges(engine.workers).take,
-        )
+        self._metrics = SdkMetrics(settings, self._rollups, now_ns, None, WorkerGauges(engine.workers).take)
         self._statistics = EngineStatistics(engine, clock_s)
         self._alerts = Alerts(settings.alerts, self._read_metric, engine, post=post, now_ns=now_ns)
         self._decoders: dict[bytes, tuple[msgspec.json.Decoder[Any], Callable[[Any, int], None]]] = {
@@ -93,8 +81,7 @@ class Observability:
             b"MTRC": (msgspec.json.Decoder(otlp.MetricsRequest, strict=False), self._metrics.take),
         }
         engine.observers.append(CallLog(clock_s))
-        if settings.traces.is_on:
-            engine.observers.append(SpanRecorder(settings, self._spans, engine.new_id, now_ns))
+        self._pass_on_settings()
 
     def register(self, engine: Engine) -> None:
         """Offer the functions and provide the trigger types."""
@@ -117,6 +104,24 @@ class Observability:
         if self._exporter is not None:
             self._engine.spawn(self._exporter.run(), "telemetry export")
 
+    async def apply(self, settings: ObservabilitySettings) -> None:
+        """Change the settings while running; what is kept stays as far as they allow (spec 05 §9).
+
+        Cancellation: safe; what waited for the collector that was left may be lost.
+        """
+        before, self._settings = self._settings, settings
+        left = None
+        if _collector_of(settings) != _collector_of(before):
+            left, self._exporter = self._exporter, _new_exporter(settings)
+            if self._exporter is not None:
+                self._engine.spawn(self._exporter.run(), "telemetry export")
+        if settings.sampling != before.sampling:
+            self._sampler = TraceSampler(settings.sampling, self._clock_s)
+        self._alerts.apply(settings.alerts)
+        self._pass_on_settings()
+        if left is not None:
+            await left.close(_FLUSH_TIMEOUT_S)
+
     async def close(self) -> None:
         """Send what waits for the collector, within three seconds."""
         if self._exporter is not None:
@@ -135,6 +140,21 @@ class Observability:
             log.warning("telemetry dropped", reason=str(exc), size_bytes=len(frame))
             return
         take(request, len(frame))
+
+    def _pass_on_settings(self) -> None:
+        settings, exporter = self._settings, self._exporter
+        self._logs.apply(settings, exporter.add_logs if exporter and settings.logs.otlp else None)
+        self._spans.apply(
+            settings, self._sampler, exporter.add_spans if exporter and settings.traces.otlp else None
+        )
+        self._metrics.apply(settings, exporter.add_metrics if exporter and settings.metrics.otlp else None)
+        observers = self._engine.observers
+        if self._recorder is not None:
+            observers.remove(self._recorder)
+        self._recorder = None
+        if settings.traces.is_on:
+            self._recorder = SpanRecorder(settings, self._spans, self._engine.new_id, self._now_ns)
+            observers.append(self._recorder)
 
     def _read_metric(self, name: str) -> float | None:
         own = self._statistics.numbers()
@@ -179,6 +199,17 @@ class Observability:
                 },
             }
         )
+
+
+def _collector_of(settings: ObservabilitySettings) -> tuple[str, int, int] | None:
+    """Return what an exporter is made from; `None` when nothing is exported."""
+    if not any(each.otlp for each in (settings.traces, settings.logs, settings.metrics)):
+        return None
+    return settings.endpoint, settings.logs_batch_size, settings.logs_flush_interval_ms
+
+
+def _new_exporter(settings: ObservabilitySettings) -> OtlpExporter | None:
+    return OtlpExporter(settings, httpx.AsyncClient()) if _collector_of(settings) else None
 
 
 def _exporter_name(destination: Destination) -> str:

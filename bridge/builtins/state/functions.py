@@ -70,6 +70,10 @@ class StateFunctions:
         self._settings = settings
         self._broker = broker
 
+    def apply(self, settings: StateSettings) -> None:
+        """Serve calls from now on by new settings."""
+        self._settings = settings
+
     async def set(self, call: Call) -> msgspec.Raw:
         """Replace a value; `expected_version` makes it a compare-and-set.
 

@@ -1,6 +1,6 @@
 """What the `iii-state` worker offers to the engine."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -75,13 +75,28 @@ class State:
         self._store = store
         self._broker = broker
         self._settings = settings
+        self._functions = StateFunctions(store, settings, broker)
+        self._hear: Callable[[bytes], None] | None = None
+
+    async def apply(self, settings: StateSettings) -> None:
+        """Change the settings while running; a call that runs may still go by the old ones.
+
+        Raises:
+            StorageError: The broker does not answer; triggers may miss events for a moment.
+
+        Cancellation: safe; the settings hold.
+        """
+        self._settings = settings
+        self._functions.apply(settings)
+        self._listen()
+        await self._broker.settle()
 
     def register(self, engine: Engine) -> None:
         """Offer the `state::*` functions and the `state` trigger type."""
         triggers = StateTriggers(engine)
-        if self._settings.triggers_enabled:
-            self._broker.subscribe(EVENTS_TOPIC, Subscriber(triggers.receive))
-        functions = StateFunctions(self._store, self._settings, self._broker)
+        self._hear = triggers.receive
+        self._listen()
+        functions = self._functions
         for function_id, handler in {
             "state::set": functions.set,
             "state::get": functions.get,
@@ -111,3 +126,10 @@ class State:
                 ),
             )
         )
+
+    def _listen(self) -> None:
+        """Hear of writes on all bridges, if triggers are to fire."""
+        if self._hear is not None and self._settings.triggers_enabled:
+            self._broker.subscribe(EVENTS_TOPIC, Subscriber(self._hear))
+        else:
+            self._broker.unsubscribe(EVENTS_TOPIC)

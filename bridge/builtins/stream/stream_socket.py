@@ -42,7 +42,7 @@ class StreamSocket:
     Args:
         engine: Runs the auth function.
         membership: What every session needs.
-        auth_function: Asked who a client is; `None` asks nobody.
+        auth_function: Asked who a client is that connects; `None` asks nobody. It may be changed.
         max_waiting_frames: How many frames may wait for a client beyond what its socket takes.
         entrance: How clients get in.
     """
@@ -58,7 +58,7 @@ class StreamSocket:
     ) -> None:
         self._engine = engine
         self._membership = membership
-        self._auth_function = auth_function
+        self.auth_function = auth_function
         self._max_waiting_frames = max_waiting_frames
         self._entrance = entrance
         self._contexts: WeakKeyDictionary[ServerConnection, msgspec.Raw] = WeakKeyDictionary()
@@ -132,11 +132,11 @@ class StreamSocket:
             )
         if refusal := refuse_upgrade(self._entrance, connection, request):
             return refusal
-        if self._auth_function is not None:
+        if self.auth_function is not None:
             auth_input = AuthInput(
                 visible_headers(request.headers.raw_items()), path, parse_query(query), _address(connection)
             )
-            self._contexts[connection] = await context_of(self._engine, self._auth_function, auth_input)
+            self._contexts[connection] = await context_of(self._engine, self.auth_function, auth_input)
         return None
 
     async def _handle(self, connection: ServerConnection) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from bridge.builtins.stream.announcer import EVENTS_TOPIC, Announcer
 from bridge.builtins.stream.functions import StreamFunctions
@@ -78,6 +79,7 @@ class Stream:
         self._settings = settings
         self._entrance = entrance
         self._now_ms = now_ms
+        self._new_socket: Callable[..., StreamSocket] | None = None
         self._socket: StreamSocket | None = None
 
     def register(self, engine: Engine) -> None:
@@ -89,14 +91,15 @@ class Stream:
         functions = StreamFunctions(items, announcer)
         self._offer_functions(engine, functions)
         self._provide_trigger_types(engine, changes, joins, leaves)
-        self._socket = StreamSocket(
+        self._new_socket = partial(
+            StreamSocket,
             engine,
             Membership(subscriptions, items, joins, leaves, engine.spawn, self._now_ms),
-            auth_function=self._settings.auth_function,
             max_waiting_frames=self._settings.channel_size,
             entrance=self._entrance,
         )
-        self._broker.subscribe(EVENTS_TOPIC, Subscriber(announcer.receive, self._socket.disconnect_clients))
+        self._socket = self._new_socket(auth_function=self._settings.auth_function)
+        self._broker.subscribe(EVENTS_TOPIC, Subscriber(announcer.receive, self._disconnect_clients))
 
     async def start(self) -> int:
         """Begin to accept clients on the stream socket.
@@ -113,6 +116,29 @@ class Stream:
         await self._broker.settle()
         return await self._socket.start(self._settings.host, self._settings.port)
 
+    async def apply(self, settings: StreamSettings) -> None:
+        """Change who is asked about clients, and where they connect; other settings stay as they are.
+
+        The auth function is asked about clients that connect from now on. A new address is bound before the
+        old one is left; its clients are disconnected, come back, and get a fresh `sync`.
+
+        Raises:
+            ConfigError: The new address cannot be bound; nothing has changed.
+
+        Cancellation: the old address may be left with its clients.
+        """
+        left = self._socket
+        if left is None or self._new_socket is None:
+            raise RuntimeError("register the stream worker with an engine before changing it")
+        if (settings.host, settings.port) == (self._settings.host, self._settings.port):
+            left.auth_function = settings.auth_function
+            self._settings = settings
+            return
+        new = self._new_socket(auth_function=settings.auth_function)
+        await new.start(settings.host, settings.port)
+        self._socket, self._settings = new, settings
+        await left.close()
+
     @property
     def connection_count(self) -> int:
         """How many clients are connected now."""
@@ -122,6 +148,10 @@ class Stream:
         """Disconnect every client; leave triggers run on in the engine's tasks."""
         if self._socket is not None:
             await self._socket.close()
+
+    def _disconnect_clients(self) -> None:
+        if self._socket is not None:
+            self._socket.disconnect_clients()
 
     def _offer_functions(self, engine: Engine, functions: StreamFunctions) -> None:
         for function_id, handler in {

@@ -1,6 +1,7 @@
 """`iii-cron` (spec 05 §1.8)."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from typing import ClassVar
 
 from bridge.config.block import Block, PositiveMilliseconds
 from bridge.config.blocks.adapters import CronAdapter, CronLockAdapter
@@ -15,6 +16,8 @@ class CronBlock(Block):
         adapter: Where iii keeps locks.
         orphan_timeout_ms: Ours. After how long a schedule whose worker does not return is deleted.
     """
+
+    live: ClassVar[Container[str]] = ("adapter",)
 
     adapter: CronAdapter = CronLockAdapter()
     orphan_timeout_ms: PositiveMilliseconds = 86_400_000

@@ -1,11 +1,11 @@
 """`iii-http` (spec 04 §5.1)."""
 
-from collections.abc import Iterator
-from typing import Annotated, Literal
+from collections.abc import Container, Iterator
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from bridge.config.block import Bind, Block, FunctionId, Port, PositiveMilliseconds, Unsigned32
+from bridge.config.block import Bind, Block, EveryKeyBut, FunctionId, Port, PositiveMilliseconds, Unsigned32
 from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
 
 __all__ = ["CorsBlock", "HttpBlock", "MiddlewareEntry"]
@@ -62,6 +62,9 @@ class HttpBlock(Block):
         tls: Ours. The encryption of the port; `None` is none.
         tokens: Ours. Bearer tokens, one of which every client must have; none are demanded by default.
     """
+
+    live: ClassVar[Container[str]] = EveryKeyBut("tls", "tokens")
+    file_only: ClassVar[frozenset[str]] = frozenset({"tls", "tokens"})
 
     port: Port = 3111
     host: Bind = "127.0.0.1"

@@ -1,7 +1,8 @@
 """`iii-http-functions` (spec 04 §7.4)."""
 
 import re
-from typing import Annotated
+from collections.abc import Container
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -38,5 +39,7 @@ class UrlSecurity(Block):
 
 class HttpFunctionsBlock(Block):
     """Functions that are an HTTP endpoint elsewhere; offered only when the file lists this block."""
+
+    live: ClassVar[Container[str]] = ("security",)
 
     security: UrlSecurity = UrlSecurity()

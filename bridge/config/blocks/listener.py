@@ -1,8 +1,9 @@
 """`iii-worker-manager`: a port for workers, and who may do what on it (spec 05 §5.1-5.2)."""
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -95,6 +96,8 @@ class ListenerBlock(Block):
         tls: Ours. The encryption of the port; `None` is none.
         tokens: Ours. Bearer tokens, one of which every client must have; none are demanded by default.
     """
+
+    live: ClassVar[Container[str]] = ("rbac", "middleware_function_id")
 
     port: Port = 49134
     host: Bind = "127.0.0.1"

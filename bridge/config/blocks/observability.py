@@ -1,12 +1,12 @@
 """`iii-observability` (spec 05 §6.6)."""
 
-from collections.abc import Iterator
-from typing import Annotated, Literal
+from collections.abc import Container, Iterator
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field
 
-from bridge.config.block import Block, FunctionId, Name, Unsigned64
+from bridge.config.block import Block, EveryKeyBut, FunctionId, Name, Unsigned64
 
 __all__ = ["AlertRule", "ObservabilityBlock", "Sampling", "TraceStorage"]
 
@@ -115,6 +115,8 @@ class CollapseSpans(Block):
 
 class ObservabilityBlock(Block):
     """Logs, traces and metrics; `None` means the key is absent and the environment or iii's rule decides."""
+
+    live: ClassVar[Container[str]] = EveryKeyBut()
 
     enabled: bool | None = None
     service_name: Name = "iii"

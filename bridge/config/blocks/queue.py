@@ -1,7 +1,7 @@
 """`iii-queue` (spec 02 §1)."""
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Container, Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -168,6 +168,8 @@ class QueueBlock(Block):
         queues: Key `queue_configs`. The named queues; `default` is always among them.
         console_routes: Ours. Whether HTTP serves what iii's console asks about queues, under `_console/`.
     """
+
+    live: ClassVar[Container[str]] = ("queue_configs",)
 
     adapter: QueueAdapter = BuiltinQueueAdapter()
     queues: Mapping[QueueName, QueueConfig] = Field(

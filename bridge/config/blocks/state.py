@@ -1,7 +1,7 @@
 """`iii-state` (spec 03 §5.2)."""
 
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Container, Iterator
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator
 
@@ -26,6 +26,8 @@ class StateBlock(Block):
         dotted_paths: Ours. Whether the update path `a.b` means `["a", "b"]`, as iii's examples assume,
             instead of the literal key `a.b`, as iii does.
     """
+
+    live: ClassVar[Container[str]] = ("triggers_enabled", "max_value_bytes", "save_interval_ms")
 
     adapter: StateAdapter = StateKvAdapter()
     triggers_enabled: bool = True

@@ -1,6 +1,7 @@
 """`iii-stream` (spec 03 §5.3)."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from typing import ClassVar
 
 from bridge.config.block import Bind, Block, FunctionId, Port
 from bridge.config.blocks.adapters import StreamAdapter, StreamKvAdapter
@@ -20,6 +21,9 @@ class StreamBlock(Block):
         tls: Ours. The encryption of the port; `None` is none.
         tokens: Ours. Bearer tokens, one of which every client must have; none are demanded by default.
     """
+
+    live: ClassVar[Container[str]] = ("auth_function", "host", "port")
+    file_only: ClassVar[frozenset[str]] = frozenset({"tls", "tokens"})
 
     port: Port = 3112
     host: Bind = "127.0.0.1"

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from bridge.config import (
+    Block,
     ConfigurationBlock,
     CronBlock,
     ExecBlock,
@@ -26,7 +26,7 @@ from bridge.config import (
 
 Build = Callable[..., Any]
 PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
-BLOCKS: dict[str, type[BaseModel]] = {
+BLOCKS: dict[str, type[Block]] = {
     "iii-temporal": TemporalBlock,
     "iii-worker-manager": ListenerBlock,
     "iii-http": HttpBlock,
@@ -54,7 +54,7 @@ def documented(block: str) -> dict[str, str]:
     return {key: default.strip().strip("`") for key, default in rows}
 
 
-def accepted(model: type[BaseModel]) -> dict[str, str | None]:
+def accepted(model: type[Block]) -> dict[str, str | None]:
     schema = model.model_json_schema()
     return dict(keys_of(schema, schema, ""))
 
@@ -152,3 +152,26 @@ def test_every_example_of_a_page_loads(load: Build, page: Path) -> None:
     assert examples
     for example in examples:
         assert load(example).warnings == ()
+
+
+def documented_as_live() -> dict[str, set[str]]:
+    """Read from the page which keys of each block take effect while the bridge runs."""
+    section = re.search(
+        r"^## Changing it while the bridge runs$.*?(?=^## )", PAGE.read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert section is not None
+    live: dict[str, set[str]] = {}
+    for blocks, keys in re.findall(r"^\| (`[^|]+) \| ([^|]+) \|", section[0], re.MULTILINE):
+        named = set(re.findall("`([^`]+)`", keys))
+        for block in re.findall("`([^`]+)`", blocks):
+            every = set(BLOCKS[block].model_json_schema()["properties"])
+            assert named <= every, f"{block} has no {named - every}"
+            live[block] = every - named if keys.startswith("every key") else named
+    return live
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_page_says_which_keys_take_effect_while_the_bridge_runs(block: str) -> None:
+    model = BLOCKS[block]
+    keys = model.model_json_schema()["properties"]
+    assert documented_as_live()[block] == {key for key in keys if key in model.live}
