@@ -28,7 +28,7 @@ async def gauges(bridge: RunningBridge) -> dict[str, float]:
 async def test_in_flight_and_depth_rise_with_a_backlog(
     bridge: RunningBridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.listeners.metrics._QUEUES_ARE_FRESH_S", 0.0)
+    monkeypatch.setattr("bridge.temporal.shared_look._FRESH_S", 0.0)
     worker, gate = await bridge.connect(), Gate()
     await worker.offer(orders__slow=gate)
     assert (await gauges(bridge))["iii_queue_in_flight"] == 0
