@@ -1,5 +1,6 @@
 """What the engine itself counts, in iii's shape (spec 05 §6.5)."""
 
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,10 @@ from bridge.engine.observation import CallStart, EnqueueStart, Observer, OnEnd
 from bridge.engine.workers import Worker
 from bridge.protocol.inbound import ErrorBody
 
-__all__ = ["EngineStatistics"]
+__all__ = ["DURATION_BOUNDS_S", "EngineStatistics"]
+
+DURATION_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""The buckets that OpenTelemetry gives durations: each holds what is no longer than its bound."""
 
 _MOST_FUNCTIONS = 1000
 _KEPT_DURATIONS = 1000
@@ -26,6 +30,10 @@ class EngineStatistics(Observer):
     Args:
         engine: What is counted.
         clock_s: A clock that never goes back.
+
+    Attributes:
+        duration_counts: How many calls took how long, by bucket; the last one has no bound.
+        duration_sum_s: How long all calls took together.
     """
 
     def __init__(self, engine: Engine, clock_s: Callable[[], float]) -> None:
@@ -35,6 +43,8 @@ class EngineStatistics(Observer):
         self._spawns = self._deaths = 0
         self._by_function: Counter[str] = Counter()
         self._durations_ms: deque[float] = deque(maxlen=_KEPT_DURATIONS)
+        self.duration_counts = [0] * (len(DURATION_BOUNDS_S) + 1)
+        self.duration_sum_s = 0.0
         engine.observers.append(self)
         engine.on_worker_event.append(self._worker_changed)
 
@@ -51,7 +61,10 @@ class EngineStatistics(Observer):
                 self._success += 1
             else:
                 self._error += 1
-            self._durations_ms.append((self._clock_s() - began_s) * _MILLISECONDS)
+            duration_s = self._clock_s() - began_s
+            self._durations_ms.append(duration_s * _MILLISECONDS)
+            self.duration_counts[bisect_left(DURATION_BOUNDS_S, duration_s)] += 1
+            self.duration_sum_s += duration_s
             if is_offered and (function_id in self._by_function or self._has_room):
                 self._by_function[function_id] += 1
 

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import UNSET
 
 from bridge.builtins.observability import otlp
+from bridge.builtins.observability.identity import own_resource, own_scope
 from bridge.builtins.observability.settings import ObservabilitySettings
 from bridge.builtins.observability.spans import SpanRecord, Spans
 from bridge.engine.calls import Outcome
@@ -42,14 +43,9 @@ class SpanRecorder(Observer):
         new_id: Callable[[], str],
         now_ns: Callable[[], int],
     ) -> None:
-        about = {
-            "service.name": settings.service_name,
-            "service.version": settings.service_version or settings.version,
-            "service.namespace": settings.service_namespace,
-        }
         self._service_name = settings.service_name
-        self._resource = otlp.Resource(otlp.key_values({key: text for key, text in about.items() if text}))
-        self._scope = otlp.Scope("iii-temporal", settings.version)
+        self._resource = own_resource(settings)
+        self._scope = own_scope(settings)
         self._spans = spans
         self._new_id = new_id
         self._now_ns = now_ns

@@ -1,5 +1,6 @@
 """The built-in worker `iii-observability`: logs, traces, metrics, alerts and health (spec 05 §6)."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from bridge.builtins.observability.log_trigger import LogTrigger
 from bridge.builtins.observability.logs import Logs
 from bridge.builtins.observability.metric_queries import MetricQueries
 from bridge.builtins.observability.offer import offer
+from bridge.builtins.observability.own_metrics import OwnMetrics
 from bridge.builtins.observability.recorder import SpanRecorder
 from bridge.builtins.observability.rollups import Rollups
 from bridge.builtins.observability.sampling import TraceSampler
@@ -37,6 +39,8 @@ log = structlog.get_logger("bridge.observability")
 _FRAME_LIMIT_BYTES = 16 * 1024 * 1024
 _PREFIX_LENGTH = 4
 _FLUSH_TIMEOUT_S = 3.0
+_REPORT_INTERVAL_S = 60.0
+"""How often the bridge sends its own metrics: the interval that OpenTelemetry suggests."""
 _MILLISECOND_NS = 1_000_000
 
 
@@ -74,6 +78,7 @@ class Observability:
         self._rollups = Rollups(now_ns)
         self._metrics = SdkMetrics(settings, self._rollups, now_ns, None, WorkerGauges(engine.workers).take)
         self._statistics = EngineStatistics(engine, clock_s)
+        self._own_metrics = OwnMetrics(self._statistics, now_ns)
         self._alerts = Alerts(settings.alerts, self._read_metric, engine, post=post, now_ns=now_ns)
         self._decoders: dict[bytes, tuple[msgspec.json.Decoder[Any], Callable[[Any, int], None]]] = {
             b"OTLP": (msgspec.json.Decoder(otlp.TracesRequest, strict=False), self._spans.take),
@@ -101,6 +106,7 @@ class Observability:
     async def start(self) -> None:
         """Begin to evaluate alert rules and to export."""
         self._engine.spawn(self._alerts.run(), "alert rules")
+        self._engine.spawn(self._keep_reporting(), "own metrics")
         if self._exporter is not None:
             self._engine.spawn(self._exporter.run(), "telemetry export")
 
@@ -124,8 +130,18 @@ class Observability:
 
     async def close(self) -> None:
         """Send what waits for the collector, within three seconds."""
+        self._report_own_metrics()
         if self._exporter is not None:
             await self._exporter.close(_FLUSH_TIMEOUT_S)
+
+    async def _keep_reporting(self) -> None:
+        while True:
+            await asyncio.sleep(_REPORT_INTERVAL_S)
+            self._report_own_metrics()
+
+    def _report_own_metrics(self) -> None:
+        if self._exporter is not None and self._settings.metrics.otlp:
+            self._exporter.add_metrics(*self._own_metrics.read(self._settings))
 
     def take_frame(self, frame: bytes) -> None:
         """Take a telemetry frame of a worker; one that cannot be understood is logged and dropped."""

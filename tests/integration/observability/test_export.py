@@ -7,6 +7,7 @@ import pytest
 import structlog
 
 from bridge.builtins.observability import Destination, ObservabilitySettings
+from bridge.errors import FunctionFailedError
 from tests.integration.observability.collector import Collector
 from tests.support.waiting import eventually
 from tests.unit.builtins.observability.harness import Harness, span
@@ -33,7 +34,7 @@ async def test_everything_arrives_where_collectors_take_it(collector: Collector)
     (logs,) = bodies["/v1/logs"]["resourceLogs"]
     assert logs["resource"]["attributes"] == [{"key": "service.name", "value": {"stringValue": "billing"}}]
     assert logs["scopeLogs"][0]["logRecords"][0]["severityText"] == "WARN"
-    (metrics,) = bodies["/v1/metrics"]["resourceMetrics"]
+    metrics, _own = bodies["/v1/metrics"]["resourceMetrics"]
     assert metrics["scopeMetrics"][0]["metrics"][0]["name"] == "cpu"
 
 
@@ -49,6 +50,47 @@ async def test_spans_of_the_bridge_itself_leave_as_well(collector: Collector) ->
     assert {"key": "service.name", "value": {"stringValue": "iii"}} in sender["resource"]["attributes"]
     (sent,) = sender["scopeSpans"][0]["spans"]
     assert (sent["status"], sent["kind"]) == ({"code": 1}, 1)
+
+
+async def test_what_the_bridge_itself_counts_leaves_under_iiis_names(collector: Collector) -> None:
+    harness = harness_for(collector, metrics=OTLP, service_name="shop")
+    harness.offer("shop::order", lambda _: None)
+    await harness.call("shop::order", {})
+    with pytest.raises(FunctionFailedError):
+        await harness.call("nobody::there", {})
+    await harness.observability.close()
+
+    ((_, body),) = collector.received
+    (sender,) = body["resourceMetrics"]
+    assert {"key": "service.name", "value": {"stringValue": "shop"}} in sender["resource"]["attributes"]
+    found = {each["name"]: each for each in sender["scopeMetrics"][0]["metrics"]}
+    counts = {
+        name: metric["sum"]["dataPoints"][0]["asInt"] for name, metric in found.items() if "sum" in metric
+    }
+    assert counts == {
+        "iii.invocations.total": 2,
+        "iii.invocation.errors.total": 1,
+        "iii.workers.spawns.total": 0,
+        "iii.workers.deaths.total": 0,
+    }
+    assert all(found[name]["sum"]["isMonotonic"] for name in counts)
+    assert found["iii.workers.active"]["gauge"]["dataPoints"][0]["asInt"] == 0
+    (durations,) = found["iii.invocation.duration"]["histogram"]["dataPoints"]
+    assert (durations["count"], durations["bucketCounts"][0]) == (2, 2)
+    assert len(durations["bucketCounts"]) == len(durations["explicitBounds"]) + 1
+
+
+async def test_the_bridge_reports_without_being_asked(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.builtins.observability.worker._REPORT_INTERVAL_S", 0.01)
+    monkeypatch.setattr("bridge.builtins.observability.export._SPANS_AT_ONCE", 1)
+    harness = harness_for(collector, metrics=OTLP)
+    await harness.observability.start()
+
+    assert (await eventually(lambda: collector.received))[0][0] == "/v1/metrics"
+    await harness.aclose()
+    await harness.observability.close()
 
 
 async def test_a_full_batch_is_sent_without_waiting(collector: Collector) -> None:

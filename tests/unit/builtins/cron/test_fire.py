@@ -79,9 +79,13 @@ async def test_the_condition_gets_the_event_in_the_namespace_of_the_function(har
     received = recorder(harness, namespace="staging")
     asked: list[Any] = []
     harness.offer("is_open", asked.append, namespace="staging")
+    elsewhere = recorder(harness)
+    harness.offer("is_open", elsewhere.append)
     harness.bind({**HOURLY, "condition_function_id": "is_open"}, namespace="staging")
     await harness.fire_only()
     assert asked == received
+    assert len(received) == 1
+    assert elsewhere == []
 
 
 async def test_a_condition_that_fails_skips(harness: CronHarness) -> None:

@@ -151,10 +151,11 @@ async def test_a_schedule_that_somebody_paused_is_never_taken_for_an_orphan(harn
     assert len(harness.schedules.kept) == 1
 
 
-async def test_a_stopping_bridge_pauses_what_it_keeps(harness: CronHarness) -> None:
+async def test_a_stopping_bridge_pauses_what_it_keeps_also_when_told_twice(harness: CronHarness) -> None:
     harness.bind(HOURLY)
     async with harness.running():
         await harness.schedules.called["keep"].wait()
+    await harness.cron.close()
     await harness.cron.close()
     assert harness.schedules.only().is_paused
 
