@@ -108,7 +108,7 @@ def receipt_at(home: str, receipt: str) -> str:
 
 def search_text(text: str) -> str:
     """Return what of a text fits into a search attribute: 255 characters on SQL, 2,048 bytes elsewhere."""
-    return text[:_LONGEST_SEARCH_TEXT]
+    return text[:_LONGEST_SEARCH_TEXT].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def shorten(text: str, length: int) -> str:

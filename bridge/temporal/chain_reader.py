@@ -29,6 +29,7 @@ from bridge.engine.chains import (
 from bridge.errors import EngineError, FunctionFailedError
 from bridge.temporal.chain_history import delivered_in
 from bridge.temporal.connection import TemporalConnection
+from bridge.temporal.query_text import quoted
 from workflows.contract import (
     ChainState,
     Hold,
@@ -275,11 +276,11 @@ class ChainReader:
                 )
             terms.append(f"ExecutionStatus = '{_STATUS_QUERIES[wanted.status]}'")
         if wanted.function_id is not None:
-            terms.append(f"WorkflowType = {_quoted(wanted.function_id)}")
+            terms.append(f"WorkflowType = {quoted(wanted.function_id)}")
         if wanted.queue is not None:
-            terms.append(f"{SearchAttribute.QUEUE} = {_quoted(search_text(wanted.queue))}")
+            terms.append(f"{SearchAttribute.QUEUE} = {quoted(search_text(wanted.queue))}")
         if wanted.chain_id is not None:
-            terms.append(f"{SearchAttribute.CHAIN} = {_quoted(wanted.chain_id)}")
+            terms.append(f"{SearchAttribute.CHAIN} = {quoted(wanted.chain_id)}")
         if wanted.started_after_ms is not None:
             terms.append(f"StartTime > '{_time(wanted.started_after_ms)}'")
         if wanted.started_before_ms is not None:
@@ -334,10 +335,6 @@ def _unix_ms(time: datetime) -> int:
 
 def _time(unix_ms: int) -> str:
     return datetime.fromtimestamp(unix_ms / 1000, tz=UTC).isoformat()
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _token(cursor: str | None) -> bytes | None:

@@ -9,6 +9,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.client import WorkflowExecution as Execution
 
 from bridge.temporal.answers import answering
+from bridge.temporal.query_text import quoted
 from workflows.contract import LetterFilter, SearchAttribute, Tenancy, WorkflowType
 from workflows.names import dead_letter_prefix, search_text
 
@@ -77,17 +78,13 @@ async def search(client: Client, query: str, letters: LetterFilter) -> AsyncIter
 def _query(tenancy: Tenancy, letters: LetterFilter, when: str) -> str:
     conditions = [f"WorkflowType = '{WorkflowType.DEAD_LETTER}'", when, _in_queues(tenancy, letters.queues)]
     if letters.function_id is not None and tenancy.has_search_attributes:
-        conditions.append(f"{SearchAttribute.FUNCTION} = '{_quoted(search_text(letters.function_id))}'")
+        conditions.append(f"{SearchAttribute.FUNCTION} = {quoted(search_text(letters.function_id))}")
     return " AND ".join(conditions)
 
 
 def _in_queues(tenancy: Tenancy, queues: Sequence[str]) -> str:
-    prefixes = (_quoted(dead_letter_prefix(tenancy, queue)) for queue in queues)
-    return "(" + " OR ".join(f"WorkflowId STARTS_WITH '{prefix}'" for prefix in prefixes) + ")"
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
+    prefixes = (quoted(dead_letter_prefix(tenancy, queue)) for queue in queues)
+    return "(" + " OR ".join(f"WorkflowId STARTS_WITH {prefix}" for prefix in prefixes) + ")"
 
 
 def _fits(letters: LetterFilter, memo: Mapping[str, Any]) -> bool:

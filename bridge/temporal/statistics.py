@@ -13,6 +13,7 @@ from bridge.engine.observation import QueueState
 from bridge.errors import EngineError
 from bridge.temporal.connection import TemporalConnection
 from bridge.temporal.dead_letters import DeadLetters
+from bridge.temporal.query_text import quoted
 from workflows.contract import LetterFilter, SearchAttribute, Tenancy, WorkflowType
 from workflows.names import queue_task_queue
 
@@ -94,9 +95,8 @@ class QueueStatistics:
         tenancy = self._tenancy()
         if not tenancy.has_search_attributes:
             return None
-        name = queue.replace("'", "''")
         query = (
-            f"{SearchAttribute.WAITING} IS NOT NULL AND {SearchAttribute.QUEUE} = '{name}' "
+            f"{SearchAttribute.WAITING} IS NOT NULL AND {SearchAttribute.QUEUE} = {quoted(queue)} "
             f"AND WorkflowType != '{WorkflowType.FIFO_LANE}' "
             f"AND ExecutionStatus = 'Running' AND WorkflowId STARTS_WITH '{tenancy.prefix}.'"
         )

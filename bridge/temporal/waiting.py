@@ -8,6 +8,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.temporal.connection import TemporalConnection
+from bridge.temporal.query_text import quoted
 from workflows.contract import SearchAttribute, Signal, Tenancy
 from workflows.names import search_text
 
@@ -15,7 +16,6 @@ __all__ = ["WaitingMessages"]
 
 log = structlog.get_logger("bridge.queue")
 
-_QUOTE = "'"
 _LOOKS_S = (0.0, 0.5, 2.0)
 """When to look after an offer: the search attribute of a message that began to wait just before shows up a
 little later. What these looks miss, the message's own timer catches."""
@@ -83,7 +83,7 @@ class WaitingMessages:
             return
         for at in range(0, len(functions), _FUNCTIONS_PER_QUERY):
             some = functions[at : at + _FUNCTIONS_PER_QUERY]
-            texts = ", ".join(f"'{search_text(each).replace(_QUOTE, _QUOTE * 2)}'" for each in some)
+            texts = ", ".join(quoted(search_text(each)) for each in some)
             await self._wake(client, f"{SearchAttribute.WAITING} IN ({texts})", some)
 
     async def _wake(self, client: Client, condition: str, functions: list[str]) -> None:

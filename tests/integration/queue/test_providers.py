@@ -90,6 +90,16 @@ async def test_a_storm_of_offers_wakes_what_waits(bridge: RunningBridge) -> None
     assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.COMPLETED
 
 
+async def test_an_id_that_no_database_takes_is_waited_for_and_disturbs_nobody(bridge: RunningBridge) -> None:
+    worker = await bridge.connect()
+    receipts = [await worker.enqueue(each, {}, "jobs") for each in ("a\0b", "later")]
+    await waits(bridge, "a\N{REPLACEMENT CHARACTER}b")
+    await waits(bridge, "later")
+    await worker.register({"a\0b": succeed, "later": succeed})
+    for receipt in receipts:
+        assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.COMPLETED
+
+
 async def test_every_waiting_message_is_woken_though_one_has_gone(bridge: RunningBridge) -> None:
     worker = await bridge.connect()
     receipts = [await worker.enqueue("later", {}, "jobs") for _ in range(3)]

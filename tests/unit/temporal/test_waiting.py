@@ -10,6 +10,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.temporal.waiting import WaitingMessages
 from workflows.contract import Tenancy
+from workflows.names import search_text
 
 
 class FakeTemporal:
@@ -71,12 +72,20 @@ async def test_a_workflow_that_has_ended_does_not_stop_the_others() -> None:
     assert temporal.signalled == [("b", "f")]
 
 
-@pytest.mark.parametrize("function_id", ["it's", "x' OR 'a' = 'a"])
-async def test_a_function_id_stays_a_value_in_the_query(function_id: str) -> None:
-    temporal = FakeTemporal({})
+@pytest.mark.parametrize(
+    ("function_id", "value"),
+    [
+        ("it's", "'it''s'"),
+        ("x' OR 'a' = 'a", "'x'' OR ''a'' = ''a'"),
+        ("a\0b", "'a\N{REPLACEMENT CHARACTER}b'"),  # no SQL database takes a NUL
+    ],
+)
+async def test_a_function_id_stays_a_value_in_the_query(function_id: str, value: str) -> None:
+    temporal = FakeTemporal({"a": [search_text(function_id)]})
     await first_look(temporal, function_id)
     (query,) = temporal.queries
-    assert query.startswith("IiiWaiting IN ('" + function_id.replace("'", "''") + "') AND ")
+    assert query.startswith(f"IiiWaiting IN ({value}) AND ")
+    assert temporal.signalled == [("a", function_id)]
 
 
 async def test_many_functions_are_searched_for_in_parts() -> None:
