@@ -418,7 +418,8 @@ class Chain:
             )
         if self._saga and self._root is not None:
             for letter in self._letters:
-                await signal(letter, Signal.RESTART_INSTEAD, *self._root, self._letters)
+                others = [other for other in self._letters if other != letter]
+                await signal(letter, Signal.RESTART_INSTEAD, *self._root, others)
         self._courier.forget_waiting()
         self._courier = self._new_courier()
         while self._steps or self._holds or self._saga or not workflow.all_handlers_finished():

@@ -47,10 +47,10 @@ class DeadLetterBox:
         Args:
             first: That message.
             payload: Its payload.
-            letters: The workflow ids of all dead letters of the chain: one redrive is for all of them.
+            letters: The workflow ids of the chain's other dead letters: one redrive is for all of them.
         """
         self._restart = (first, payload)
-        self._siblings = [letter for letter in letters if letter != workflow.info().workflow_id]
+        self._siblings = letters
 
     @workflow.signal(name=Signal.SUPERSEDED)
     def superseded(self, receipt: str) -> None:

@@ -20,6 +20,7 @@ from temporalio.client import Client, WorkflowHandle
 from bridge.settings import temporal_settings
 from bridge.temporal.alarms import DeadLetterAlarms
 from bridge.temporal.connection import TemporalAddress, TemporalConnection
+from tests.replay.saga_shapes import SAGA_SHAPES
 from tests.support.fake_sdk import Delivered, FakeSdk
 from tests.support.handlers import Failing, Gate, Recording, succeed
 from tests.support.running_bridge import (
@@ -272,6 +273,7 @@ async def chain_that_is_cancelled(bridge: RunningBridge, worker: FakeSdk) -> Wor
     chain = bridge.chain(await worker.enqueue("a::one", {}, "plain"))
     await eventually(lambda: gate.begun)
     await chain.cancel()
+    gate.open()
     return chain
 
 
@@ -334,6 +336,7 @@ SHAPES: list[Shape] = [
     chain_of_a_redriven_message,
     chain_that_continues_as_new,
     lane_that_continues_as_new,
+    *SAGA_SHAPES,
 ]
 
 
