@@ -23,6 +23,7 @@ from bridge.builtins.http.settings import HttpSettings
 from bridge.builtins.http.slots import Slots
 from bridge.engine.calls import Call, Outcome
 from bridge.engine.engine import Engine
+from bridge.engine.tracing import new_traceparent
 from bridge.errors import CapacityError, EngineError
 from bridge.protocol import payload
 from bridge.protocol.inbound import ErrorBody
@@ -97,6 +98,7 @@ class Exchange:
         self._route = route
         self._params = match.params(route)
         self._head = head
+        self._traceparent = head.traceparent or self._common_trace()
         self._body = body
         self._responder = responder
         self._upload = self._create_channel()
@@ -229,7 +231,7 @@ class Exchange:
                 data,
                 namespace=binding.namespace,
                 metadata=binding.metadata,
-                traceparent=self._head.traceparent,
+                traceparent=self._traceparent,
                 baggage=self._head.baggage,
             ),
             self._handler_ended,
@@ -245,7 +247,7 @@ class Exchange:
                 function_id,
                 data,
                 namespace=self._route.binding.namespace,
-                traceparent=self._head.traceparent,
+                traceparent=self._traceparent,
                 baggage=self._head.baggage,
             )
         )
@@ -288,6 +290,15 @@ class Exchange:
                 "response cut short: the function sent less than the content-length it declared",
                 function_id=self._route.binding.function_id,
             )
+
+    def _common_trace(self) -> str | None:
+        """Begin the trace in which all functions of the request are found; a lone handler begins its own."""
+        others = (
+            self._settings.global_middleware_ids,
+            self._route.condition_function_id,
+            self._route.middleware_function_ids,
+        )
+        return new_traceparent(self._engine.new_id()) if any(others) else None
 
     def _create_channel(self) -> Channel:
         return self._channels.create(

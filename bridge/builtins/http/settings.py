@@ -1,6 +1,7 @@
 """What the HTTP worker can be told (spec 04 §5.1)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 __all__ = ["CorsSettings", "GlobalMiddleware", "HttpSettings"]
 
@@ -34,7 +35,7 @@ class GlobalMiddleware:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HttpSettings:
     """Settings of the HTTP worker. All but the last nine exist in iii.
 
@@ -77,7 +78,7 @@ class HttpSettings:
         """Where to listen."""
         return self.host, self.port
 
-    @property
+    @cached_property
     def global_middleware_ids(self) -> tuple[str, ...]:
         """The global middleware in the order in which it is asked (spec 04 §4.1)."""
         run = [each for each in self.middleware if each.phase == "preHandler"]

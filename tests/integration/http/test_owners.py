@@ -45,6 +45,23 @@ async def test_trace_and_baggage_go_on_to_the_worker_and_tracestate_only_as_a_he
     assert invocation["data"]["headers"]["tracestate"] == given["tracestate"]
 
 
+async def test_the_functions_of_one_request_are_in_one_trace_and_each_request_in_its_own(
+    bridge: Bridge,
+) -> None:
+    async with raw_worker(bridge.worker_url) as worker:
+        await worker.function("guard", {"action": "continue"})
+        await worker.function("f", {"body": 1})
+        await worker.route(
+            "f", "/x", config={"condition_function_id": "guard", "middleware_function_ids": ["guard"]}
+        )
+        await bridge.client.get("/x")
+        await bridge.client.get("/x")
+    traces = [each["traceparent"].split("-")[1] for each in worker.invocations]
+    assert len(traces) == 6
+    assert len(set(traces[:3])) == len(set(traces[3:])) == 1
+    assert traces[0] != traces[3]
+
+
 async def test_a_worker_that_leaves_takes_its_routes_with_it(bridge: Bridge) -> None:
     async with raw_worker(bridge.worker_url) as worker:
         await worker.function("f", {"body": 1})
