@@ -1,14 +1,10 @@
 """What a whole bridge tells about itself (spec 05 §9, engine functions)."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import httpx
 import pytest
-from temporalio.client import Client
 
 from tests.support.fake_sdk import Delivered, FakeSdk
-from tests.support.running_bridge import RunningBridge, bridge_config, running_bridge, write_config
+from tests.support.running_bridge import RunningBridge
 
 pytestmark = pytest.mark.integration
 
@@ -32,25 +28,6 @@ OWNERS = {
     "log": "iii-observability",
     "trace": "iii-observability",
 }
-
-
-@pytest.fixture
-async def bridge(
-    temporal: Client, temporal_address: str, prefix: str, tmp_path: Path
-) -> AsyncIterator[RunningBridge]:
-    config = bridge_config(temporal_address, prefix, {})
-    config["workers"] += [
-        {"name": "iii-http", "config": {"port": 0}},
-        {"name": "iii-stream", "config": {"port": 0}},
-        *({"name": name} for name in ("iii-state", "iii-pubsub", "iii-cron")),
-    ]
-    async with running_bridge(write_config(tmp_path, config), temporal, prefix) as bridge:
-        yield bridge
-
-
-@pytest.fixture
-async def worker(bridge: RunningBridge) -> FakeSdk:
-    return await bridge.connect()
 
 
 async def test_every_function_has_a_known_beginning_and_an_owner(worker: FakeSdk) -> None:
@@ -102,8 +79,9 @@ async def test_a_health_check_of_a_worker_is_there_while_its_trigger_is(
             {"type": "registertrigger", **trigger, "config": {"api_path": "health", "http_method": "GET"}}
         )
         await worker.settled()
-        bound = (await worker.trigger("engine::registered-triggers::list", {}))["registered_triggers"]
-        assert {key: bound[0][key] for key in trigger} == trigger
+        wanted = {"function_id": "billing::health"}
+        (bound,) = (await worker.trigger("engine::registered-triggers::list", wanted))["registered_triggers"]
+        assert {key: bound[key] for key in trigger} == trigger
         assert (await client.get("/health")).json() == {"status": "healthy", "service": "billing"}
 
         await worker.send({"type": "unregistertrigger", "id": "t1"})
