@@ -22,7 +22,13 @@ from bridge.builtins.http import Http
 from bridge.builtins.http_functions import HttpFunctions, HttpFunctionsSettings
 from bridge.builtins.observability import Observability, ObservabilitySettings
 from bridge.builtins.pubsub import PubSub
-from bridge.builtins.queue import BulkFunctions, ConsoleFunctions, DeadLetterWatch, QueueFunctions
+from bridge.builtins.queue import (
+    BulkFunctions,
+    ConsoleFunctions,
+    DeadLetterWatch,
+    DurableTopics,
+    QueueFunctions,
+)
 from bridge.builtins.state import State
 from bridge.builtins.stream import Stream
 from bridge.certificates import Certificates
@@ -55,7 +61,9 @@ from bridge.settings import (
     socket_limits,
     state_settings,
     stream_settings,
+    subscriber_defaults,
     temporal_settings,
+    topic_settings,
 )
 from bridge.storage import Broker, KeyValueStore, LazyStore, SqliteStore
 from bridge.stores import open_broker, open_store
@@ -71,7 +79,7 @@ __all__ = ["Addresses", "Bridge"]
 
 log = structlog.get_logger("bridge.app")
 
-_PAUSE_TIMEOUT_S = 5
+_PARTING_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,17 +161,19 @@ class Bridge:
             )
             admin = await self._open_admin(engine, temporal, look, closing)
             cron = self._open_cron(engine, temporal, closing)
+            topics = self._open_topics(engine, temporal, closing)
             addresses = await self._open(engine, temporal, look, admin, closing)
             self.listening.set_result(addresses)
             async with asyncio.TaskGroup() as tasks:
                 ticking = tasks.create_task(cron.run(), name="cron schedules")
+                following = tasks.create_task(topics.run(), name="topic subscriptions")
                 tasks.create_task(temporal.run(cron.fire, watch.alert), name="temporal service")
                 watching = tasks.create_task(self._certificates.watch(), name="certificates")
                 counting = tasks.create_task(watch.run(), name="watch dead letters")
                 announcing = tasks.create_task(self._announce(temporal, addresses), name="announce ready")
                 reloading = tasks.create_task(self._keep_reloading(), name="reload configuration")
                 await self._stopping.wait()
-                for task in (announcing, ticking, watching, counting, reloading):
+                for task in (announcing, ticking, following, watching, counting, reloading):
                     task.cancel()
                 for socket in self._sockets:
                     await socket.stop_accepting()
@@ -293,13 +303,23 @@ class Bridge:
         if self._config.cron is not None:
             cron.register(engine)
 
-        async def pause_schedules() -> None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_PAUSE_TIMEOUT_S):
-                    await cron.close()
-
-        closing.push_async_callback(pause_schedules)
+        closing.push_async_callback(_in_time, cron.close)
         return cron
+
+    def _open_topics(
+        self, engine: Engine, temporal: TemporalService, closing: AsyncExitStack
+    ) -> DurableTopics:
+        topics = DurableTopics(
+            engine,
+            temporal.topics,
+            temporal.enqueue_copy,
+            temporal,
+            settings=topic_settings(self._config),
+            defaults=subscriber_defaults(self._config),
+        )
+        topics.register(engine)
+        closing.push_async_callback(_in_time, topics.close)
+        return topics
 
     async def _open_configuration(self, engine: Engine, closing: AsyncExitStack) -> OwnEntries:
         """Keep the settings of workers, and begin with those of our own that were set in earlier runs."""
@@ -515,6 +535,13 @@ async def _task_scope() -> AsyncIterator[Spawn]:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _in_time(part: Callable[[], Awaitable[None]]) -> None:
+    """Tell Temporal of an end, unless it takes too long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PARTING_TIMEOUT_S):
+            await part()
 
 
 @contextmanager

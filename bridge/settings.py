@@ -9,12 +9,14 @@ from bridge.builtins.cron import CronSettings
 from bridge.builtins.exec import ExecSettings
 from bridge.builtins.http import CorsSettings, GlobalMiddleware, HttpSettings
 from bridge.builtins.http_functions import HttpFunctionsSettings
+from bridge.builtins.queue import KeeperSettings, SubscriberDefaults
 from bridge.builtins.state import StateSettings
 from bridge.builtins.stream import StreamSettings
 from bridge.certificates import CertificateFiles, Certificates
 from bridge.config import (
     AdminBlock,
     BridgeConfig,
+    BuiltinQueueAdapter,
     CronBlock,
     ExecBlock,
     ExposeRule,
@@ -53,7 +55,9 @@ __all__ = [
     "socket_limits",
     "state_settings",
     "stream_settings",
+    "subscriber_defaults",
     "temporal_settings",
+    "topic_settings",
 ]
 
 
@@ -246,6 +250,24 @@ def queue_settings(config: BridgeConfig) -> dict[str, QueueSettings]:
         )
         for name, queue in config.queues.items()
     }
+
+
+def topic_settings(config: BridgeConfig) -> KeeperSettings:
+    """Translate how long the subscriptions of durable topics are kept."""
+    return KeeperSettings(keep_ms=config.queue.absent_subscriber_timeout_ms)
+
+
+def subscriber_defaults(config: BridgeConfig) -> SubscriberDefaults:
+    """Translate what subscribers of durable topics get that say nothing (spec 02 §1.5)."""
+    adapter = config.queue.adapter
+    defaults = adapter.config if isinstance(adapter, BuiltinQueueAdapter) else BuiltinQueueAdapter().config
+    return SubscriberDefaults(
+        attempts=defaults.max_attempts,
+        backoff_ms=defaults.backoff_ms,
+        concurrency=defaults.concurrency,
+        is_fifo=defaults.mode == "fifo",
+        heartbeat_timeout_ms=config.temporal.heartbeat_timeout_ms,
+    )
 
 
 def _rules(queue: QueueConfig, block: TemporalBlock) -> RetryRules:

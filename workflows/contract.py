@@ -22,12 +22,15 @@ __all__ = [
     "DeadLetter",
     "DedupeStart",
     "Delivery",
+    "Departure",
     "FailureDetails",
     "Hold",
     "LaneStart",
     "LaneStepEnded",
+    "Lease",
     "LetterFilter",
     "LostDelivery",
+    "Memo",
     "Message",
     "Pace",
     "Parcel",
@@ -39,8 +42,13 @@ __all__ = [
     "Signal",
     "StepRecord",
     "StepStatus",
+    "SubscribeRequest",
+    "Subscriber",
+    "Subscription",
     "Tenancy",
     "Ticket",
+    "TopicEntry",
+    "TopicStart",
     "Update",
     "WatchedEnd",
     "WorkflowType",
@@ -62,6 +70,7 @@ class WorkflowType(StrEnum):
     BULK = "iii.bulk"
     DEDUPE = "iii.dedupe"
     ALARM = "iii.dead_letter_alarm"
+    TOPIC = "iii.topic"
 
 
 class Activity(StrEnum):
@@ -79,8 +88,15 @@ class Activity(StrEnum):
     WATCH = "iii.watch"
 
 
+class Memo(StrEnum):
+    """What the memo of a topic tells publishers, without asking a workflow."""
+
+    TOPIC = "topic"
+    SUBSCRIBERS = "subscribers"
+
+
 class Signal(StrEnum):
-    """Signals between bridges, chains and lanes."""
+    """Signals between bridges, chains, lanes and topics."""
 
     ENQUEUE = "iii.enqueue"
     JOIN_MESSAGE = "iii.join_message"
@@ -101,13 +117,16 @@ class Signal(StrEnum):
     WATCHED_ENDED = "iii.watched_ended"
     RESTART_INSTEAD = "iii.restart_instead"
     SUPERSEDED = "iii.superseded"
+    RELEASE = "iii.release"
 
 
 class Update(StrEnum):
-    """Updates of a dead letter."""
+    """Updates of a dead letter, and of a topic."""
 
     REDRIVE = "iii.redrive"
     DISCARD = "iii.discard"
+    SUBSCRIBE = "iii.subscribe"
+    UNSUBSCRIBE = "iii.unsubscribe"
 
 
 class Query(StrEnum):
@@ -211,6 +230,7 @@ class Message:
         holds_group: Whether its group waits for the dead letter's end if it is lost.
         restarts: How often the whole chain began again after it was compensated.
         compensates: The receipt of the step that this message undoes.
+        condition_function_id: Asked before every delivery; a message to which it answers `false` is skipped.
     """
 
     receipt: str
@@ -233,6 +253,7 @@ class Message:
     holds_group: bool = False
     restarts: int = 0
     compensates: str | None = None
+    condition_function_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -663,3 +684,101 @@ class CronTick:
     fire: CronFire
     scheduled_at_ms: int
     started_at_ms: int
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """What a function that is subscribed to a durable topic wants: each copy of a message takes it along.
+
+    Attributes:
+        queue: The internal queue of its copies; names the subscription within the topic.
+        group: The one FIFO group of all copies; `None` when their order is free.
+        delay_ms: How long after a publish the first delivery may begin.
+        condition_function_id: Asked before every delivery.
+    """
+
+    queue: str
+    function_id: str
+    rules: RetryRules
+    namespace: str = "default"
+    group: str | None = None
+    delay_ms: int = 0
+    condition_function_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Subscriber:
+    """A subscription, as the memo of its topic shows it.
+
+    Attributes:
+        triggers: How many triggers ask for it over all bridges; 0 when its worker is away.
+    """
+
+    subscription: Subscription
+    triggers: int = 0
+
+
+@dataclass(frozen=True)
+class SubscribeRequest:
+    """A bridge's word that the function of a subscription has a trigger there.
+
+    Attributes:
+        holder: The bridge.
+        triggers: How many triggers it has.
+        lease_ms: For how long its word holds, unless it renews it.
+        keep_ms: How long a subscription is kept while no bridge has a trigger.
+        renews: Whether nothing has changed: then the settings of another bridge's newer trigger stay.
+    """
+
+    subscription: Subscription
+    holder: str
+    triggers: int
+    lease_ms: int
+    keep_ms: int
+    renews: bool = False
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A bridge's word that it has no trigger of a subscription any more."""
+
+    queue: str
+    holder: str
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What a topic knows of one bridge's triggers of a subscription, and until when."""
+
+    triggers: int
+    until_ms: int
+
+
+@dataclass(frozen=True)
+class TopicEntry:
+    """What a topic knows of one subscription.
+
+    Attributes:
+        leases: By bridge.
+        absent_since_ms: Since when no bridge has a trigger.
+        is_ending: Whether its trigger was unregistered, and only bridges that may be gone still hold it.
+    """
+
+    subscription: Subscription
+    keep_ms: int
+    leases: dict[str, Lease] = field(default_factory=dict)
+    absent_since_ms: int = 0
+    is_ending: bool = False
+
+
+@dataclass(frozen=True)
+class TopicStart:
+    """The argument of a topic.
+
+    Attributes:
+        entries: What it knew when it continued as new.
+    """
+
+    tenancy: Tenancy
+    topic: str
+    entries: tuple[TopicEntry, ...] = ()

@@ -21,11 +21,16 @@ __all__ = [
     "schedule_id",
     "search_text",
     "shorten",
+    "subscriber_queue",
     "task_queue",
+    "topic_id",
+    "topic_prefix",
 ]
 
 _LONGEST_SEGMENT = 200
 _LONGEST_SEARCH_TEXT = 255
+_LONGEST_QUEUE = 220
+"""In characters: a task queue has at most 1,000 bytes, and a search attribute holds the whole name."""
 _DIGEST_LENGTH = 32
 _RECEIPT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TAG_LENGTH = len("00000000-0000")
@@ -106,6 +111,24 @@ def receipt_at(home: str, receipt: str) -> str:
     return receipt_tag(home) + receipt[_TAG_LENGTH:]
 
 
+def topic_prefix(tenancy: Tenancy) -> str:
+    """Return how the workflow ids of all topics begin."""
+    return f"{tenancy.prefix}.topic/"
+
+
+def topic_id(tenancy: Tenancy, topic: str) -> str:
+    """Return the workflow id of a durable topic."""
+    return f"{topic_prefix(tenancy)}{_segment(topic)}"
+
+
+def subscriber_queue(topic: str, function_id: str, namespace: str) -> str:
+    """Return the internal queue of a function that is subscribed to a topic (spec 02 §5.3)."""
+    name = f"{_escaped(topic)}::{_escaped(function_id)}"
+    if namespace != "default":
+        name += f"@{_escaped(namespace)}"
+    return shorten(name, _LONGEST_QUEUE)
+
+
 def search_text(text: str) -> str:
     """Return what of a text fits into a search attribute: 255 characters on SQL, 2,048 bytes elsewhere."""
     return text[:_LONGEST_SEARCH_TEXT].replace("\0", "\N{REPLACEMENT CHARACTER}")
@@ -122,3 +145,7 @@ def shorten(text: str, length: int) -> str:
 def _segment(text: str) -> str:
     """Escape what separates the parts of an id, and nothing that is readable."""
     return shorten(quote(text, safe=" !\"#$&'()*+,:;<=>?@[]^_`{|}~"), _LONGEST_SEGMENT)
+
+
+def _escaped(part: str) -> str:
+    return part.replace("\\", "\\\\").replace("@", "\\@")

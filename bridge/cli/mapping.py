@@ -98,6 +98,8 @@ def _attempts(queue: QueueConfig) -> str:
 def _trigger_types(config: BridgeConfig) -> Rows:
     if config.cron:
         yield "cron", f"one Schedule {config.temporal.prefix}.cron/<function id>/<digest> per trigger"
+    topic = names.topic_id(Tenancy(prefix=config.temporal.prefix), "<topic>")
+    yield "durable:subscriber, queue", f"one workflow {topic} per topic; a chain or a lane per copy"
     served = {
         "http": config.http,
         "state": config.state,
@@ -110,7 +112,6 @@ def _trigger_types(config: BridgeConfig) -> Rows:
     for types, block in served.items():
         if block is not None:
             yield types, "calls the function directly; nothing in Temporal"
-    yield "durable:subscriber, queue", "not served by this version: enqueue to a named queue instead"
     yield "configuration", "not served by this version: change the file and restart"
 
 

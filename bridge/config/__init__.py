@@ -1,7 +1,7 @@
 """`iii-config.yaml` in both styles, the environment and the command line, as frozen models (spec 05 §4)."""
 
 from bridge.config.block import Block
-from bridge.config.blocks.adapters import RedisAdapter, StateKvAdapter, StreamKvAdapter
+from bridge.config.blocks.adapters import BuiltinQueueAdapter, RedisAdapter, StateKvAdapter, StreamKvAdapter
 from bridge.config.blocks.configuration import ConfigurationBlock
 from bridge.config.blocks.cron import CronBlock
 from bridge.config.blocks.entrance import ServerTlsBlock
@@ -31,6 +31,7 @@ __all__ = [
     "Block",
     "BlockChange",
     "BridgeConfig",
+    "BuiltinQueueAdapter",
     "ConfigurationBlock",
     "CorsBlock",
     "CronBlock",

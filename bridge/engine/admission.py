@@ -342,6 +342,7 @@ class _Named(msgspec.Struct, frozen=True):
     """The functions that the configuration of a trigger can name beside its target."""
 
     condition_function_id: str | None = None
+    condition_path: str | None = msgspec.field(default=None, name="_condition_path")
     middleware_function_ids: tuple[str, ...] | None = None
 
 
@@ -360,7 +361,8 @@ def refusal_of_functions_in(
         return FunctionFailedError(
             "FORBIDDEN", "condition_function_id must be a text and middleware_function_ids a list of texts"
         )
-    for each in (named.condition_function_id, *(named.middleware_function_ids or ())):
+    conditions = (named.condition_function_id, named.condition_path)
+    for each in (*conditions, *(named.middleware_function_ids or ())):
         if each is not None:
             metadata = engine.functions.metadata_of(each, namespace)
             if refusal := access.refusal_of_binding(each, namespace, metadata):

@@ -3,7 +3,7 @@
 The engine does not know who watches, and watchers change nothing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -182,14 +182,29 @@ class ObservedEnqueuer:
 
         Cancellation: the message may or may not have been accepted.
         """
+        return await self.observe(
+            call, queue, lambda sent: self._enqueuer.enqueue(sent, queue, delay_ms=delay_ms)
+        )
+
+    async def observe(self, call: Call, queue: str, enqueue: Callable[[Call], Awaitable[str]]) -> str:
+        """Have a message accepted in a way of the caller's, and return its receipt.
+
+        Args:
+            call: The message.
+            queue: Where it goes.
+            enqueue: Accepts the message with the trace context that it is given here.
+
+        Raises:
+            EnqueueError: It was not accepted.
+
+        Cancellation: the message may or may not have been accepted.
+        """
         traceparent = continue_trace(call.traceparent, self._new_id())
         start = EnqueueStart(call, queue, call.traceparent, traceparent)
         end = all_of(each.enqueue_started(start) for each in self._observers)
         error: ErrorBody | None = broken_off()
         try:
-            receipt = await self._enqueuer.enqueue(
-                replace(call, traceparent=traceparent), queue, delay_ms=delay_ms
-            )
+            receipt = await enqueue(replace(call, traceparent=traceparent))
             error = None
         except BridgeError as exc:
             error = error_body(exc)

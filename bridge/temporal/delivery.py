@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import msgspec
 
@@ -13,12 +14,15 @@ from bridge.engine.tracing import baggage_without_tags, continue_trace, new_trac
 from bridge.errors import WorkerGoneError
 from bridge.protocol import payload
 from bridge.protocol.inbound import ErrorBody
+from bridge.protocol.payload import absent
 from workflows.contract import Message
 
 __all__ = ["METADATA_KEY", "EngineDeliverer"]
 
 METADATA_KEY = "iii-temporal"
 """Where handlers find the durable context, beside the enqueuer's own metadata."""
+
+_NOTHING = b"null"
 
 
 class EngineDeliverer:
@@ -58,7 +62,7 @@ class EngineDeliverer:
         end = self._observe(context, call)
         error: ErrorBody | None = broken_off()
         try:
-            result = await self._deliver(context.delivery.message, call)
+            answer = await self._deliver(context.delivery.message, call)
             error = None
         except DeliveryFailedError as exc:
             error = ErrorBody(exc.code, exc.message)
@@ -68,9 +72,9 @@ class EngineDeliverer:
             raise
         finally:
             end(error)
-        return Answer(result, self._compensation_of(context.delivery.message))
+        return answer
 
-    async def _deliver(self, message: Message, call: Call) -> bytes:
+    async def _deliver(self, message: Message, call: Call) -> Answer:
         if self._is_stopping:
             raise _stopping()
         if not self._engine.has_provider(message.function_id, message.namespace):
@@ -78,7 +82,20 @@ class EngineDeliverer:
                 f"Nobody offers {message.function_id} now; the message waits for a worker that does",
                 waits_for_provider=True,
             )
-        return self._result(await self._engine.invoke(call))
+        if message.condition_function_id is not None and not await self._is_wanted(message, call):
+            return Answer(_NOTHING)
+        result = self._result(await self._engine.invoke(call))
+        return Answer(result, self._compensation_of(message))
+
+    async def _is_wanted(self, message: Message, call: Call) -> bool:
+        """Ask the condition: only the answer `false` skips the message (spec 02 §5.5)."""
+        condition = message.condition_function_id or ""
+        outcome = await self._engine.invoke(replace(call, function_id=condition, metadata=absent()))
+        if outcome.error is not None:
+            failed = outcome.error
+            text = f"Condition function error: {failed.message}"
+            outcome = Outcome(error=ErrorBody(failed.code, text, failed.stacktrace))
+        return self._result(outcome).strip() != b"false"
 
     def _observe(self, context: DeliveryContext, call: Call) -> OnEnd:
         message = context.delivery.message
@@ -121,7 +138,7 @@ class EngineDeliverer:
     def _result(self, outcome: Outcome) -> bytes:
         error = outcome.error
         if error is None:
-            return bytes(outcome.result) or b"null"
+            return bytes(outcome.result) or _NOTHING
         if error.code == WorkerGoneError.code and self._is_stopping:
             raise _stopping()
         raise DeliveryFailedError(error.code, error.message, error.stacktrace)

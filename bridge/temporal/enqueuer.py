@@ -17,7 +17,7 @@ from bridge.protocol.payload import is_present
 from bridge.temporal.dedupe_markers import DedupeKey, DedupeMarkers
 from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY, PayloadFields
 from bridge.temporal.sender import TemporalSender
-from workflows.contract import Message, RetryRules, WorkflowType
+from workflows.contract import Message, RetryRules, Subscription, WorkflowType
 from workflows.names import receipt_at
 
 __all__ = ["EnqueueSettings", "NamedQueue", "TemporalEnqueuer"]
@@ -44,6 +44,8 @@ class NamedQueue:
         delay_field: The one with the milliseconds before the first delivery.
         dedupe_field: The one whose value makes messages of the queue the same.
         dedupe_window_ms: For how long after the first one.
+        group: The one FIFO group of all messages, whatever their payload.
+        condition_function_id: Asked before every delivery.
         holds_groups: Whether a group waits while its lost message is a dead letter.
     """
 
@@ -54,6 +56,8 @@ class NamedQueue:
     delay_field: str | None = None
     dedupe_field: str | None = None
     dedupe_window_ms: int = 300_000
+    group: str | None = None
+    condition_function_id: str | None = None
     holds_groups: bool = False
 
 
@@ -119,7 +123,28 @@ class TemporalEnqueuer:
 
         Cancellation: the message may or may not have been accepted.
         """
-        named = self._named(queue)
+        return await self._accept(call, queue, self._named(queue), delay_ms)
+
+    async def enqueue_copy(self, call: Call, subscription: Subscription) -> str:
+        """Accept a subscriber's copy of a published message, as any message is, and return its receipt.
+
+        Args:
+            call: The subscriber's function and the message.
+            subscription: What the copy takes along.
+
+        Raises:
+            EnqueueError: The message does not fit, or Temporal did not answer in time.
+
+        Cancellation: the copy may or may not have been accepted.
+        """
+        terms = NamedQueue(
+            rules=subscription.rules,
+            group=subscription.group,
+            condition_function_id=subscription.condition_function_id,
+        )
+        return await self._accept(call, subscription.queue, terms, subscription.delay_ms)
+
+    async def _accept(self, call: Call, queue: str, named: NamedQueue, delay_ms: int) -> str:
         fields = PayloadFields(queue, call.data)
         key = _dedupe_key(named, fields)
         message = self._message(call, queue, named, fields, delay_ms)
@@ -176,7 +201,7 @@ class TemporalEnqueuer:
                 f"{self._settings.payload_limit_bytes}. Put large data in your own storage and "
                 "enqueue a reference to it."
             )
-        group = fields.group(named.group_field) if named.group_field else None
+        group = fields.group(named.group_field) if named.group_field else named.group
         delay_ms = max(delay_ms, fields.delay_ms(named.delay_field) if named.delay_field else 0)
         receipt = self._receipt(call, queue, group)
         job = call.job
@@ -203,6 +228,7 @@ class TemporalEnqueuer:
                 else None
             ),
             restarts=job.restarts if job else 0,
+            condition_function_id=named.condition_function_id,
         )
 
     def _receipt(self, call: Call, queue: str, group: str | None) -> str:

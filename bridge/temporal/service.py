@@ -12,6 +12,7 @@ from temporalio.client import Client
 from activities.alerts import AlertActivities, Alerter
 from activities.bulk import BulkActivities
 from activities.operations import CronFirer, Operations
+from bridge.engine.calls import Call
 from bridge.engine.engine import Engine
 from bridge.engine.observation import ObservedEnqueuer
 from bridge.temporal.bulk import BulkOperations
@@ -28,15 +29,18 @@ from bridge.temporal.queue_workers import QueueWorker, QueueWorkers
 from bridge.temporal.search_attributes import ensure_search_attributes
 from bridge.temporal.sender import TemporalSender
 from bridge.temporal.settler import BulkSettler
+from bridge.temporal.topics import TemporalTopics
 from bridge.temporal.waiting import WaitingMessages
 from bridge.temporal.workers import run_workers
-from workflows.contract import Pace, Tenancy
+from workflows.contract import Pace, Subscription, Tenancy
 
 __all__ = ["QueueSettings", "TemporalService", "TemporalSettings"]
 
 log = structlog.get_logger("bridge.temporal")
 
 _RESTART_PAUSE_S = 1.0
+_SUBSCRIBER_POLLS = 2
+"""Subscribers may be many, and Temporal takes 1,200 polls of a namespace at once unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class TemporalService:
         chain_commands: Where more is asked of chains.
         dead_letters: Where lost messages are.
         bulk: Where operations on many of them are.
+        topics: Who is subscribed to durable topics.
         ready: Set once this bridge polls for work.
     """
 
@@ -123,8 +128,10 @@ class TemporalService:
             heartbeat_timeout_ms=settings.heartbeat_timeout_ms,
             new_id=engine.new_id,
         )
+        self.topics = TemporalTopics(self.connection, self.tenancy)
         self._waiting = WaitingMessages(self.connection, self.tenancy)
-        engine.enqueuer = ObservedEnqueuer(self.enqueuer, engine.observers, engine.new_id)
+        self._observed = ObservedEnqueuer(self.enqueuer, engine.observers, engine.new_id)
+        engine.enqueuer = self._observed
         engine.on_function_offered.append(self._waiting.function_offered)
         for name, queue in queues.items():
             self.put_queue(name, queue)
@@ -145,6 +152,30 @@ class TemporalService:
         """Accept no more messages for a named queue; what is queued waits until the queue returns."""
         self._messages.pop(name, None)
         self.queue_workers.remove(name)
+
+    def serve(self, queue: str, concurrency: int) -> None:
+        """Take deliveries from the internal queue of a topic's subscriber, so many at once."""
+        if queue not in self._messages:  # a named queue of that name takes them already
+            self.queue_workers.put(queue, QueueWorker(concurrency, polls=_SUBSCRIBER_POLLS))
+
+    def leave(self, queue: str) -> None:
+        """Take no more deliveries from the internal queue of a topic's subscriber; what is queued stays."""
+        if queue not in self._messages:
+            self.queue_workers.remove(queue)
+
+    async def enqueue_copy(self, call: Call, subscription: Subscription) -> str:
+        """Accept a subscriber's copy of a published message, as any message is, and return its receipt.
+
+        Raises:
+            EnqueueError: It was not accepted.
+
+        Cancellation: the copy may or may not have been accepted.
+        """
+        return await self._observed.observe(
+            call,
+            subscription.queue,
+            lambda sent: self.enqueuer.enqueue_copy(sent, subscription),
+        )
 
     def stop(self) -> None:
         """Begin no more deliveries; `run` ends when those that run have finished or the deadline is over."""

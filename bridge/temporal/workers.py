@@ -20,10 +20,11 @@ from workflows.dead_letter import DeadLetterBox
 from workflows.dedupe import Dedupe
 from workflows.fifo_lane import FifoLane
 from workflows.names import cron_task_queue, task_queue
+from workflows.topic import Topic
 
 __all__ = ["WORKFLOWS", "run_workers", "sandbox"]
 
-WORKFLOWS = [Chain, FifoLane, DeadLetterBox, CronFireWorkflow, Bulk, Dedupe, Alarm]
+WORKFLOWS = [Chain, FifoLane, DeadLetterBox, CronFireWorkflow, Bulk, Dedupe, Alarm, Topic]
 _CRON_FIRES = 1000
 """How many run on this bridge at once; each waits for its function, and costs nothing else."""
 _STICKY_TIMEOUT = timedelta(seconds=5)

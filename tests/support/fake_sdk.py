@@ -187,15 +187,16 @@ class FakeSdk:
 
 
 @asynccontextmanager
-async def connected(url: str, **options: Any) -> AsyncIterator[FakeSdk]:
-    """Connect a worker, already settled in the default namespace."""
+async def connected(url: str, namespace: str | None = None, **options: Any) -> AsyncIterator[FakeSdk]:
+    """Connect a worker, already settled in its namespace."""
     options = {"max_size": None, "open_timeout": CALL_TIMEOUT_S, "close_timeout": 1, **options}
     async with connect(url, **options) as connection:
         sdk = FakeSdk(connection)
         reading = asyncio.create_task(sdk.read(), name="fake sdk reader")
         try:
             await sdk.trigger(
-                "engine::workers::register", {"runtime": "node", "version": "0.25.0", "name": "fake"}
+                "engine::workers::register",
+                {"runtime": "node", "version": "0.25.0", "name": "fake", "namespace": namespace},
             )
             yield sdk
         finally:

@@ -78,9 +78,9 @@ class RunningBridge:
     def tenancy(self) -> Tenancy:
         return Tenancy(self.prefix)
 
-    async def connect(self) -> FakeSdk:
+    async def connect(self, namespace: str | None = None) -> FakeSdk:
         """Connect another worker; it leaves when the test ends."""
-        worker = await self.exits.enter_async_context(connected(self.addresses.workers[0]))
+        worker = await self.exits.enter_async_context(connected(self.addresses.workers[0], namespace))
         self.workers.append(worker)
         return worker
 

@@ -1,9 +1,12 @@
-"""`iii-queue`: what operators do with named queues and their dead letters (spec 02 §6)."""
+"""`iii-queue`: durable topics, and what operators do with queues and dead letters (spec 02 §5, §6)."""
 
 from bridge.builtins.queue.bulk import BulkFunctions
 from bridge.builtins.queue.console import ConsoleFunctions
 from bridge.builtins.queue.functions import QueueFunctions
 from bridge.builtins.queue.ports import DeadLetterStore, Letter, Resolver
+from bridge.builtins.queue.subscriber import SubscriberDefaults
+from bridge.builtins.queue.subscription_keeper import KeeperSettings
+from bridge.builtins.queue.topics import DurableTopics
 from bridge.builtins.queue.watch import DeadLetterWatch
 
 __all__ = [
@@ -11,7 +14,10 @@ __all__ = [
     "ConsoleFunctions",
     "DeadLetterStore",
     "DeadLetterWatch",
+    "DurableTopics",
+    "KeeperSettings",
     "Letter",
     "QueueFunctions",
     "Resolver",
+    "SubscriberDefaults",
 ]

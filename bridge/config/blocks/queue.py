@@ -167,6 +167,8 @@ class QueueBlock(Block):
         adapter: Accepted; whatever it says, queues are in Temporal.
         queues: Key `queue_configs`. The named queues; `default` is always among them.
         console_routes: Ours. Whether HTTP serves what iii's console asks about queues, under `_console/`.
+        absent_subscriber_timeout_ms: Ours. How long a topic keeps messages for a function whose worker does
+            not return.
     """
 
     live: ClassVar[Container[str]] = ("queue_configs",)
@@ -176,6 +178,7 @@ class QueueBlock(Block):
         default_factory=lambda: {DEFAULT_QUEUE: QueueConfig()}, alias="queue_configs"
     )
     console_routes: bool = False
+    absent_subscriber_timeout_ms: PositiveMilliseconds = 7 * 24 * 3600 * 1000
 
     @model_validator(mode="before")
     @classmethod

@@ -64,10 +64,14 @@ async def fire_nothing(_: object) -> str:
     return CronResult.NOBODY
 
 
+async def alert_nobody(_: object) -> None:
+    """Nothing watches dead letters here."""
+
+
 @pytest.fixture
 async def durable(temporal_address: str, prefix: str) -> AsyncIterator[Durable]:
     durable = Durable(temporal_address, prefix)
-    running = asyncio.create_task(durable.service.run(fire_nothing))
+    running = asyncio.create_task(durable.service.run(fire_nothing, alert_nobody))
     await durable.service.ready.wait()
     yield durable
     durable.released.set()

@@ -208,6 +208,7 @@ async def test_a_trigger_may_not_call_what_its_session_may_not(bridge: Guarded) 
     [
         {"condition_function_id": "private::x"},
         {"middleware_function_ids": ["api::ok", "private::x"]},
+        {"_condition_path": "internal::secret"},
         {"condition_function_id": 5},
     ],
 )

@@ -44,7 +44,7 @@ class Receipts:
         self.error = error
         self.calls: list[Call] = []
 
-    async def enqueue(self, call: Call, _queue: str) -> str:
+    async def enqueue(self, call: Call, _queue: str, **_: int) -> str:
         self.calls.append(call)
         if self.error is not None:
             raise self.error
