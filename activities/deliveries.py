@@ -170,6 +170,7 @@ class Deliveries:
                     "The bridge stopped before the handler answered; the message goes on elsewhere",
                     waits_for_provider=False,
                 ) from exc
+            _log_timeout(context)
             raise DeliveryFailedError("TIMEOUT", f"No answer within {timeout_ms} ms") from exc
         except asyncio.CancelledError as exc:
             details = activity.cancellation_details()
@@ -192,6 +193,21 @@ async def _in_spite_of_cancellation(running: asyncio.Task[Answer]) -> Answer:
             raise
         waiting.uncancel()
         return await running
+
+
+def _log_timeout(context: DeliveryContext) -> None:
+    message = context.delivery.message
+    log.warning(
+        "attempt timed out",
+        function_id=message.function_id,
+        queue=message.queue,
+        chain_id=message.chain_id,
+        step=message.receipt,
+        workflow_id=context.workflow_id,
+        attempt=context.attempt,
+        max_attempts=message.rules.attempts,
+        timeout_ms=message.rules.timeout_ms,
+    )
 
 
 def _earlier_attempts(delivery: Delivery) -> list[Attempt]:
@@ -229,15 +245,6 @@ def _failed(exc: DeliveryFailedError, context: DeliveryContext, earlier: list[At
     delay: timedelta | None = None
     if rules.backoff_type == "linear":
         delay = timedelta(milliseconds=rules.backoff_after_ms(context.attempt))
-    log.warning(
-        "attempt failed",
-        function_id=context.delivery.message.function_id,
-        receipt=context.delivery.message.receipt,
-        attempt=context.attempt,
-        max_attempts=rules.attempts,
-        code=code,
-        error=attempt.error,
-    )
     return ApplicationError(
         exc.message[:_LONGEST_ERROR],
         details,

@@ -55,7 +55,7 @@ def command(
     Runs the repository's examples/order_fulfillment with the real iii SDK, posts an order whose payment
     fails twice, and shows each step as it happens. Exits with 1 and a reason if it is not fulfilled.
     """
-    configure_logs(log_format, level=logging.WARNING, silent=("bridge.queue", "bridge.logs"))
+    configure_logs(log_format, level=logging.WARNING, silent=("bridge.queue", "bridge.calls", "bridge.logs"))
     checkout = find_checkout()
     config = config or checkout / "iii-config.yaml"
     loaded = load_from(config)

@@ -15,6 +15,7 @@ from bridge.errors import BridgeError
 from bridge.protocol.inbound import ErrorBody
 
 __all__ = [
+    "BROKEN_OFF",
     "POSTPONED",
     "CallStart",
     "DeadLetterLimit",
@@ -31,6 +32,9 @@ __all__ = [
 
 OnEnd = Callable[[ErrorBody | None], None]
 """Told how something ended: with an error, or well."""
+
+BROKEN_OFF = "cancelled"
+"""The error code of what ended without anybody waiting for its end."""
 
 POSTPONED = "postponed"
 """The error code of a delivery that could not begin; it does not count as an attempt of its message."""
@@ -81,6 +85,7 @@ class DeliveryStart:
         chain_id: The receipt of the message that everything began with.
         workflow_id: The workflow that runs the step.
         attempt: Counts from 1.
+        max_attempts: How many there are at most.
         enqueued_at_ms: Unix time.
         parent: The trace context of the message.
         traceparent: The trace context of the attempt.
@@ -92,6 +97,7 @@ class DeliveryStart:
     receipt: str
     workflow_id: str
     attempt: int
+    max_attempts: int
     enqueued_at_ms: int
     parent: str | None
     traceparent: str
@@ -227,4 +233,4 @@ def all_of(listeners: Iterable[Callable[[Value], None] | None]) -> Callable[[Val
 
 def broken_off() -> ErrorBody:
     """Return how something ended whose end nobody waited for."""
-    return ErrorBody("cancelled", "Nobody waited for the end")
+    return ErrorBody(BROKEN_OFF, "Nobody waited for the end")

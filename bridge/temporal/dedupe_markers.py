@@ -82,4 +82,4 @@ class DedupeMarkers:
         try:
             await marker.signal(Signal.SENT, rpc_timeout=self._rpc_timeout)
         except RPCError as exc:
-            log.warning("marker not told that its message is sent", receipt=message.receipt, reason=str(exc))
+            log.warning("marker not told that its message is sent", step=message.receipt, reason=str(exc))

@@ -106,6 +106,7 @@ class EngineDeliverer:
             receipt=message.receipt,
             workflow_id=context.workflow_id,
             attempt=context.attempt,
+            max_attempts=message.rules.attempts,
             enqueued_at_ms=message.enqueued_at_ms,
             parent=message.traceparent,
             traceparent=call.traceparent or "",

@@ -154,7 +154,13 @@ class TemporalEnqueuer:
             if key is not None:
                 return await self._send_unless_duplicate(message, bytes(call.data), key)
             await self._send(call.job, message, bytes(call.data))
-        log.debug("enqueued", receipt=message.receipt, queue=queue, function_id=message.function_id)
+        log.debug(
+            "enqueued",
+            step=message.receipt,
+            chain_id=message.chain_id,
+            queue=queue,
+            function_id=message.function_id,
+        )
         return message.receipt
 
     @asynccontextmanager
@@ -315,7 +321,7 @@ class TemporalEnqueuer:
             await self._sender.take_turn(ticket)
         except RPCError as exc:
             # The chain has the message, so the receipt stands; it will ask the lane itself.
-            log.warning("lane not joined yet; the chain will", receipt=message.receipt, reason=str(exc))
+            log.warning("lane not joined yet; the chain will", step=message.receipt, reason=str(exc))
 
     def _why_not(self, exc: RPCError) -> str:
         if exc.status in (

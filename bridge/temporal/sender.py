@@ -70,7 +70,7 @@ class TemporalSender:
                 request_eager_start=True,
             )
         except WorkflowAlreadyStartedError:
-            log.debug("already enqueued", receipt=message.receipt)
+            log.debug("already enqueued", step=message.receipt)
 
     async def send_apart(self, message: Message, payload: bytes) -> None:
         """Begin a chain of a message's own, and have it stand in its lane's line."""

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from bridge.engine.calls import Outcome
-from bridge.engine.observation import POSTPONED, CallStart, DeliveryStart, Observer, OnEnd
+from bridge.engine.observation import BROKEN_OFF, POSTPONED, CallStart, DeliveryStart, Observer, OnEnd
 from bridge.protocol.inbound import ErrorBody
 
 __all__ = ["CallLog"]
@@ -19,7 +19,7 @@ log = structlog.get_logger(_NAME)
 
 
 class CallLog(Observer):
-    """Writes a line when a call or an attempt has ended: on level debug, failed attempts on level info.
+    """Writes a line when a call or an attempt has ended: on level debug, failed attempts as warnings.
 
     A line holds ids and times. Payloads are never in it; error texts are those of the handlers.
 
@@ -56,7 +56,7 @@ class CallLog(Observer):
 
     def delivery_started(self, start: DeliveryStart) -> OnEnd | None:
         """Log an attempt when it ends."""
-        if not _is_wanted(logging.INFO):
+        if not _is_wanted(logging.WARNING):
             return None
         began_s = self._clock_s()
         about: dict[str, Any] = {
@@ -66,6 +66,7 @@ class CallLog(Observer):
             "step": start.receipt,
             "workflow_id": start.workflow_id,
             "attempt": start.attempt,
+            "max_attempts": start.max_attempts,
             "worker_id": None,
         }
         self._attempts[start.traceparent] = about
@@ -77,8 +78,10 @@ class CallLog(Observer):
                 log.debug("attempt succeeded", **about)
             elif error.code == POSTPONED:
                 log.debug("attempt postponed", reason=error.message, **about)
+            elif error.code == BROKEN_OFF:  # whoever broke it off says why
+                log.debug("attempt broken off", **about)
             else:
-                log.info("attempt failed", code=error.code, error=error.message, **about)
+                log.warning("attempt failed", code=error.code, error=error.message, **about)
 
         return end
 

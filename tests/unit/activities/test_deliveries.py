@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from temporalio.activity import ActivityCancellationDetails
 from temporalio.common import RawValue
 from temporalio.converter import DataConverter
@@ -142,9 +143,18 @@ async def test_a_handler_that_never_answers_is_given_up() -> None:
         await asyncio.Event().wait()
         return b""
 
-    error, details = await failure(hang, Delivery(message(timeout_ms=1)))
+    late = message(timeout_ms=1)
+    with capture_logs() as lines:
+        error, details = await failure(hang, Delivery(late))
     assert (error.type, error.message) == ("TIMEOUT", "No answer within 1 ms")
     assert details.attempts_made == 1
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("attempt timed out", "warning")
+    assert (line["chain_id"], line["step"], line["function_id"]) == (
+        late.chain_id,
+        late.receipt,
+        late.function_id,
+    )
 
 
 async def cut_off(**details: bool) -> BaseException:

@@ -61,6 +61,7 @@ def a_delivery(attempt: int = 1) -> DeliveryStart:
         receipt="r",
         workflow_id="w",
         attempt=attempt,
+        max_attempts=3,
         enqueued_at_ms=NOW_MS - 300,
         parent=None,
         traceparent=TRACE,

@@ -10,12 +10,12 @@ import structlog
 from bridge.builtins.observability.call_log import CallLog
 from bridge.engine.calls import Call, Job, Outcome
 from bridge.engine.functions import Function
-from bridge.engine.observation import POSTPONED, CallStart, DeliveryStart
+from bridge.engine.observation import POSTPONED, CallStart, DeliveryStart, broken_off
 from bridge.engine.workers import Worker
 from bridge.protocol import payload
 from bridge.protocol.inbound import ErrorBody
 
-START = DeliveryStart("shop::pay", "pay", "chain", "receipt", "iii.chain/x", 2, 0, None, "")
+START = DeliveryStart("shop::pay", "pay", "chain", "receipt", "iii.chain/x", 2, 3, 0, None, "")
 IDS = {
     "function_id": "shop::pay",
     "queue": "pay",
@@ -23,6 +23,7 @@ IDS = {
     "step": "receipt",
     "workflow_id": "iii.chain/x",
     "attempt": 2,
+    "max_attempts": 3,
     "worker_id": None,
     "duration_ms": 0.0,
 }
@@ -42,8 +43,9 @@ def debug() -> Iterator[None]:
         (None, {"event": "attempt succeeded", "log_level": "debug"}),
         (
             ErrorBody("declined", "no funds"),
-            {"event": "attempt failed", "log_level": "info", "code": "declined", "error": "no funds"},
+            {"event": "attempt failed", "log_level": "warning", "code": "declined", "error": "no funds"},
         ),
+        (broken_off(), {"event": "attempt broken off", "log_level": "debug"}),
         (
             ErrorBody(POSTPONED, "later"),
             {"event": "attempt postponed", "log_level": "debug", "reason": "later"},
@@ -61,7 +63,7 @@ def test_an_attempt_is_a_line_with_its_chain_step_and_function(
     assert lines == [expected | IDS]
 
 
-@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.WARNING])
 def test_the_line_of_an_attempt_names_the_worker_that_ran_it(level: int) -> None:
     logging.getLogger("bridge.calls").setLevel(level)
     told = CallLog(lambda: 0)

@@ -385,7 +385,7 @@ async def test_a_message_and_its_attempts_are_one_trace(harness: Harness) -> Non
     caller, message, attempt = (f"00-{TRACE}-{letter * 16}-01" for letter in "bcd")
     call = Call("shop::pay", payload.encode({}), traceparent=caller)
     recorder.enqueue_started(EnqueueStart(call, "pay", caller, message))(None)
-    start = DeliveryStart("shop::pay", "pay", "chain", "receipt", "iii.chain/x", 2, 0, message, attempt)
+    start = DeliveryStart("shop::pay", "pay", "chain", "receipt", "iii.chain/x", 2, 3, 0, message, attempt)
     recorder.delivery_started(start)(ErrorBody("declined", "no funds"))
     (root,) = (await harness.call("engine::traces::tree", {"trace_id": TRACE}))["roots"]
     (below,) = root["children"]
