@@ -95,7 +95,10 @@ class OwnEntries:
         if value is None or file is None:
             return None
         block = load_block(name, msgspec.json.decode(value))
-        return block.model_copy(update={key: getattr(file, key) for key in block.file_only})
+        from_file = set(block.file_only)
+        if "adapter" in type(block).model_fields and "adapter" not in block.model_fields_set:
+            from_file.add("adapter")  # or a value about something else would move the data (spec 03 §5.6)
+        return block.model_copy(update={key: getattr(file, key) for key in from_file})
 
     def _from_file(self, name: str) -> msgspec.Raw:
         block = _block(self._config.file, name)

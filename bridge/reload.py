@@ -24,6 +24,8 @@ class Reloading:
     The file is looked at, not its directory watched: so links that are exchanged, as Kubernetes does it, and
     network file systems are noticed too. An edit that cannot be used changes nothing.
 
+    Make it as soon as the file is loaded: from then on no edit is missed.
+
     Args:
         path: The file; `None` only reloads when asked to.
         load: Loads it; raises `InvalidConfigError`.
@@ -44,6 +46,7 @@ class Reloading:
         self._follow = follow
         self._look_every_s = look_every_s
         self._asked = asyncio.Event()
+        self._loaded = _signature(path)
 
     def ask(self) -> None:
         """Load the file even if it has not changed."""
@@ -54,18 +57,17 @@ class Reloading:
 
         Cancellation: safe.
         """
-        loaded = await self._look()
-        seen = loaded
+        seen = self._loaded
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._look_every_s):
                     await self._asked.wait()
-            now = await self._look()
+            now = await asyncio.to_thread(_signature, self._path)
             is_asked, is_at_rest = self._asked.is_set(), now == seen
             seen = now
-            if is_asked or (now != loaded and is_at_rest):
+            if is_asked or (now != self._loaded and is_at_rest):
                 self._asked.clear()
-                loaded = now
+                self._loaded = now
                 await self._reload()
 
     async def _reload(self) -> None:
@@ -79,12 +81,11 @@ class Reloading:
         await self._follow(config)
         log.info("configuration reloaded", file=str(config.source) if config.source else None)
 
-    async def _look(self) -> _Signature | None:
-        """Return what changes when the file does; `None` when it is not there."""
-        if self._path is None:
-            return None
-        try:
-            about = await asyncio.to_thread(self._path.stat)
-        except OSError:
-            return None
-        return about.st_mtime_ns, about.st_size, about.st_ino
+
+def _signature(path: Path | None) -> _Signature | None:
+    """Return what changes when the file does; `None` when it is not there."""
+    try:
+        about = path.stat() if path else None
+    except OSError:
+        return None
+    return (about.st_mtime_ns, about.st_size, about.st_ino) if about else None

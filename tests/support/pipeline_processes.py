@@ -71,7 +71,12 @@ class Process:
 
     def _spawn(self, log: BinaryIO) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
-            self._command, cwd=self._directory, env=self._environ, stdout=log, stderr=subprocess.STDOUT
+            self._command,
+            cwd=self._directory,
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
 
     def kill(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.builtins.configuration import Configuration
-from bridge.config import Block, BridgeConfig, HttpBlock, load_block, load_config
+from bridge.config import Block, BridgeConfig, HttpBlock, StateBlock, load_block, load_config
 from bridge.config.environment import expand_value
 from bridge.errors import FunctionFailedError
 from bridge.live import LiveConfig
@@ -104,6 +104,20 @@ async def test_a_stored_value_of_another_version_leaves_the_file_in_force(site: 
         await again.entries.begin()
     assert again.http.port == 3222
     assert "unknown key `gone`" in logs[0]["reason"]
+
+
+async def test_a_value_without_an_adapter_keeps_that_of_the_file() -> None:
+    redis = load_block("iii-state", {"adapter": {"name": "redis"}})
+    assert isinstance(redis, StateBlock)
+    site = Site(replace(config_with(), state=redis))
+    await site.entries.begin()
+    for value, adapter in [({"max_value_bytes": 9}, "redis"), ({"adapter": {"name": "kv"}}, "kv")]:
+        await site.call("configuration::set", {"id": "iii-state", "value": value})
+        await site.settle()
+        again = Site(site.live.file, site.store)
+        await again.entries.begin()
+        assert again.live.served.state is not None
+        assert again.live.served.state.adapter.name == adapter
 
 
 async def test_an_entry_takes_what_the_file_takes(site: Site) -> None:

@@ -43,6 +43,13 @@ def loader() -> Loader:
     return Loader()
 
 
+async def test_an_edit_while_the_bridge_starts_is_not_missed(path: Path, loader: Loader) -> None:
+    reloading = Reloading(path, loader.load, loader.follow, look_every_s=0.01)
+    await asyncio.to_thread(path.write_text, "workers: [ ]")
+    async with running(reloading):
+        await eventually(lambda: loader.followed == [CONFIG])
+
+
 @asynccontextmanager
 async def running(reloading: Reloading) -> AsyncIterator[None]:
     task = asyncio.create_task(reloading.run())

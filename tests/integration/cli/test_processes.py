@@ -148,3 +148,21 @@ def host_and_port(url: str) -> tuple[str, int]:
     assert parts.hostname is not None
     assert parts.port is not None
     return parts.hostname, parts.port
+
+
+def test_the_file_and_sighup_change_a_running_bridge_and_flags_stay(dev: Process, tmp_path: Path) -> None:
+    urls = addresses(dev)
+    path = tmp_path / "iii-config.yaml"
+    config = yaml.safe_load(path.read_text())
+    dev.send_signal(signal.SIGHUP)
+    dev.wait_for_line("configuration reloaded")
+    [queue] = [entry for entry in config["workers"] if entry["name"] == "iii-queue"]
+    queue["config"]["queue_configs"]["express"] = {}
+    path.write_text(yaml.safe_dump(config))
+    changed = json.loads(dev.wait_for_line("configuration changed"))
+    assert changed["keys"] == ["iii-queue.queue_configs.express"]
+    with connect(urls["workers"]) as worker:
+        assert json.loads(worker.recv())["type"] == "workerregistered"
+    assert "restart" not in dev.output(), "what the command line says has not changed"
+    dev.send_signal(signal.SIGTERM)
+    assert dev.wait() == 0

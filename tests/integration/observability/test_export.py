@@ -144,3 +144,26 @@ async def test_only_sampled_spans_leave(collector: Collector) -> None:
     await harness.observability.close()
 
     assert collector.received == []
+
+
+async def test_the_collector_may_change_while_the_bridge_runs(collector: Collector) -> None:
+    """What waits still goes to the old one; what comes goes to the new one."""
+    off = ObservabilitySettings(version="1.2.3", print_logs=False)
+    harness = Harness(off)
+    harness.send_spans(span("before"))
+    first = replace(SETTINGS, endpoint=collector.url, traces=OTLP)
+    await harness.observability.apply(first)
+    harness.send_spans(span("waiting"))
+    await harness.observability.apply(replace(first, endpoint="http://127.0.0.1:9"))
+    assert collector.names() == ["work"]
+    await harness.observability.apply(first)
+    harness.send_spans(span("after"))
+    await harness.observability.apply(off)
+    harness.send_spans(span("kept"))
+    assert collector.names() == ["work", "work"]
+    assert [each["span_id"] for each in (await harness.call("engine::traces::list", {}))["spans"]] == [
+        "before",
+        "kept",
+    ]
+    await harness.aclose()
+    await harness.observability.close()
