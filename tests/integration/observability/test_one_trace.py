@@ -4,9 +4,11 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.fake_sdk import Delivered, FakeSdk
-from tests.support.running_bridge import RunningBridge
+from tests.support.handlers import Failing
+from tests.support.running_bridge import RunningBridge, ended
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -117,6 +119,26 @@ async def test_connections_show_by_listener(bridge: RunningBridge) -> None:
     assert 'iii_connections{listener="workers"} 1.0' in text
     assert 'iii_connections{listener="http"} 1.0' in text
     assert 'iii_connections{listener="streams"} 0.0' in text
+
+
+async def test_a_failed_attempt_is_one_warning_that_says_where_and_by_whom(bridge: RunningBridge) -> None:
+    worker = await bridge.connect()
+    await worker.register({"orders::validate": Failing(1)})
+    with capture_logs() as lines:
+        receipt = await worker.enqueue("orders::validate", {"card": "4111"}, "validate")
+        await ended(bridge.chain(receipt))
+
+    (line,) = [each for each in lines if each["log_level"] == "warning"]
+    ours = (await worker.trigger("engine::workers::info", {"name": "fake"}))["worker"]
+    assert line["event"] == "attempt failed"
+    assert (line["function_id"], line["queue"], line["attempt"]) == ("orders::validate", "validate", 1)
+    assert (line["chain_id"], line["step"], line["workflow_id"]) == (
+        receipt,
+        receipt,
+        bridge.chain(receipt).id,
+    )
+    assert line["worker_id"] == ours["id"]
+    assert "4111" not in str(lines)
 
 
 def _flat(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
