@@ -1,6 +1,8 @@
 """What the observability worker is told: its block, and the environment where the block says nothing."""
 
+import re
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -34,6 +36,8 @@ _VARIABLES = {
     "logs_exporter": "OTEL_LOGS_EXPORTER",
 }
 _DEFAULT_MAX_SPANS = 10_000
+_HEADER_VALUE = re.compile(r"[ -~]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def observability_settings(
@@ -55,10 +59,12 @@ def observability_settings(
         service_name=block.service_name,
         service_version=block.service_version,
         service_namespace=block.service_namespace,
+        deployment_environment=environ.get("DEPLOYMENT_ENVIRONMENT", "").strip() or None,
         traces=_destination(block.exporter or "otlp", is_on=block.enabled is True),
         logs=_destination(block.logs_exporter or "memory", is_on=block.logs_enabled is not False),
         metrics=_destination(block.metrics_exporter or "memory", is_on=block.metrics_enabled is not False),
         endpoint=block.endpoint,
+        endpoint_headers=_headers(environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")),
         sampling=_sampling(block),
         max_spans=block.memory_max_spans or _DEFAULT_MAX_SPANS,
         max_metrics=block.metrics_max_count,
@@ -89,6 +95,19 @@ def _with_environment(block: ObservabilityBlock, environ: Mapping[str, str]) -> 
                 f"{variable}={text}: {exc.errors()[0]['msg']}; correct it, or set iii-observability.{key}"
             ) from exc
     return block.model_copy(update=given)
+
+
+def _headers(text: str) -> tuple[tuple[str, str], ...]:
+    """Read `name=value,name=value` with percent-encoded values, as every OpenTelemetry SDK does.
+
+    Raises:
+        ConfigError: It has another form. The text is not shown: it may hold a key.
+    """
+    pairs = [pair.partition("=")[::2] for pair in text.split(",") if pair.strip()]
+    headers = tuple((name.strip().lower(), unquote(value.strip())) for name, value in pairs)
+    if not all(_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value) for name, value in headers):
+        raise ConfigError("OTEL_EXPORTER_OTLP_HEADERS is not of the form name=value,name=value; correct it")
+    return headers
 
 
 def _destination(exporter: str, *, is_on: bool) -> Destination:

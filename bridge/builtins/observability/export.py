@@ -76,6 +76,7 @@ class OtlpExporter:
     def __init__(self, settings: ObservabilitySettings, client: httpx.AsyncClient) -> None:
         self._url = settings.endpoint.rstrip("/")
         self._client = client
+        self._headers = {**dict(settings.endpoint_headers), "content-type": "application/json"}
         self._is_away = False
         self._is_closed = False
         self._sending: list[asyncio.Task[None]] = []
@@ -137,7 +138,7 @@ class OtlpExporter:
             response = await self._client.post(
                 f"{self._url}/v1/{pile.path}",
                 content=msgspec.json.encode({pile.key: senders}),
-                headers={"content-type": "application/json"},
+                headers=self._headers,
                 timeout=_TIMEOUT_S,
             )
         except (httpx.HTTPError, asyncio.CancelledError) as exc:

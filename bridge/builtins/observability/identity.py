@@ -12,6 +12,7 @@ def own_resource(settings: ObservabilitySettings) -> otlp.Resource:
         "service.name": settings.service_name,
         "service.version": settings.service_version or settings.version,
         "service.namespace": settings.service_namespace,
+        "deployment.environment": settings.deployment_environment,
     }
     return otlp.Resource(otlp.key_values({key: text for key, text in about.items() if text}))
 

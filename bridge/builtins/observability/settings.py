@@ -1,6 +1,6 @@
 """What the observability worker is told (spec 05 §6.6)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = [
@@ -81,7 +81,9 @@ class ObservabilitySettings:
     Attributes:
         version: The version of the bridge.
         service_name: What the bridge calls itself in its own telemetry.
+        deployment_environment: Where it runs, such as `production`.
         endpoint: Where OTLP goes.
+        endpoint_headers: What a collector demands beside the usual headers, such as a key.
         print_logs: Whether logs also become lines of the bridge's own log.
         print_log_data: Whether these lines have the data of the logs, which may be anybody's.
     """
@@ -90,10 +92,12 @@ class ObservabilitySettings:
     service_name: str = "iii"
     service_version: str | None = None
     service_namespace: str | None = None
+    deployment_environment: str | None = None
     traces: Destination = Destination(memory=True)
     logs: Destination = Destination(memory=True)
     metrics: Destination = Destination(memory=True)
     endpoint: str = "http://localhost:4318"
+    endpoint_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     sampling: SamplingSettings = SamplingSettings()
     max_spans: int = 10_000
     max_metrics: int = 10_000

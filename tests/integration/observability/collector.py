@@ -13,10 +13,12 @@ class Collector:
     def __init__(self) -> None:
         self.received: list[tuple[str, Any]] = []
         self.status = 200
+        self.heads: list[str] = []
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.heads.append(head)
         length = next(line for line in head.lower().splitlines() if line.startswith("content-length:"))
         body = await reader.readexactly(int(length.partition(":")[2]))
         if self.status == httpx.codes.OK:

@@ -80,6 +80,15 @@ async def test_what_the_bridge_itself_counts_leaves_under_iiis_names(collector: 
     assert len(durations["bucketCounts"]) == len(durations["explicitBounds"]) + 1
 
 
+async def test_a_collector_gets_the_headers_it_demands(collector: Collector) -> None:
+    harness = harness_for(collector, traces=OTLP, endpoint_headers=(("x-api-key", "s3cret"),))
+    harness.send_spans(span("s1"))
+    await harness.observability.close()
+
+    (head,) = collector.heads
+    assert "x-api-key: s3cret\r\n" in head
+
+
 async def test_the_bridge_reports_without_being_asked(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:

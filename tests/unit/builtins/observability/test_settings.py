@@ -52,11 +52,25 @@ def test_the_environment_says_what_the_block_does_not() -> None:
         OTEL_MEMORY_MAX_SPANS="7",
         OTEL_LOGS_ENABLED="false",
         SERVICE_VERSION="",
+        DEPLOYMENT_ENVIRONMENT="production",
+        OTEL_EXPORTER_OTLP_HEADERS="X-Api-Key=s3cret%20one, tenant=shop",
     )
 
     assert (found.traces, found.logs) == (BOTH, Destination())
     assert (found.endpoint, found.service_name) == ("http://collector:4318", "from file")
+    assert found.deployment_environment == "production"
+    assert found.endpoint_headers == (("x-api-key", "s3cret one"), ("tenant", "shop"))
+    assert "s3cret" not in repr(found)
     assert (found.sampling.default, found.max_spans, found.service_version) == (0.25, 7, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["s3cret", "=s3cret", "a b=s3cret", "a=1,s3cret", "a=s3cret%0d%0ab: 1", "a=s3cret%C3%A9"]
+)
+def test_headers_of_another_form_are_an_error_that_does_not_show_them(text: str) -> None:
+    with pytest.raises(ConfigError, match="OTEL_EXPORTER_OTLP_HEADERS") as caught:
+        settings({}, OTEL_EXPORTER_OTLP_HEADERS=text)
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
