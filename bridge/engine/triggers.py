@@ -9,7 +9,7 @@ import structlog
 
 from bridge.engine.calls import DEFAULT_NAMESPACE, error_body
 from bridge.engine.workers import Worker
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, TriggerRejectedError
 from bridge.protocol.inbound import ErrorBody
 from bridge.protocol.outbound import TriggerBound, TriggerRejected, TriggerUnbound
 from bridge.protocol.payload import absent
@@ -17,6 +17,10 @@ from bridge.protocol.payload import absent
 __all__ = ["Binding", "TriggerProvider", "TriggerRegistry", "TriggerType", "WorkerTriggers"]
 
 log = structlog.get_logger("bridge.triggers")
+
+MOST_BINDINGS = 5_000
+"""How many bindings there may be to a type that the bridge does not provide: a worker that provides it is
+handed all of them at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,10 +160,17 @@ class TriggerRegistry:
         """Put a binding in force, or park it; the same id replaces the earlier binding.
 
         Raises:
-            BridgeError: The provider refused the configuration; the binding does not exist.
+            BridgeError: The provider refused the configuration, or the type has too many bindings; the binding
+                does not exist.
         """
         self.unbind(binding.id)
         trigger_type = self._resolve(binding)
+        is_ours = trigger_type is not None and trigger_type.owner_name is not None
+        if not is_ours and len(self._by_type.get(binding.trigger_type, ())) >= MOST_BINDINGS:
+            raise TriggerRejectedError(
+                f"Trigger type '{binding.trigger_type}' has {MOST_BINDINGS} bindings, the most that a worker "
+                "can be given; have fewer triggers with richer configurations."
+            )
         if trigger_type is not None:
             trigger_type.provider.bind(binding)
             self._in_force[binding.id] = trigger_type

@@ -26,6 +26,7 @@ from bridge.listeners.channel_socket import CHANNEL_PATH_PREFIX, ChannelSocket
 from bridge.listeners.handshake import Handshake, ip_address
 from bridge.listeners.outbox import Outbox, OutboxEndedError
 from bridge.listeners.peer_connection import PeerConnection
+from bridge.listeners.pressure import Pressure, note_pressure
 from bridge.protocol import codec
 from bridge.protocol.outbound import OutboundMessage
 
@@ -182,7 +183,10 @@ class WorkerSocket:
             if not outbox.is_closed and not outbox.put(codec.encode(message)):
                 log.warning("worker dropped: it does not read its messages", worker_id=worker.id)
                 connection.transport.abort()
+            note_pressure(outbox, message)
 
+        pressure = Pressure()
+        pressure.begin()
         worker = Worker(
             id=new_uuid(),
             send=send,
@@ -208,15 +212,17 @@ class WorkerSocket:
                 )
                 writer = tasks.create_task(_write(connection, outbox), name=f"writer {worker.id}")
                 try:
-                    await self._read(connection, session, worker)
+                    await self._read(connection, session, worker, pressure)
                 finally:
                     grace.cancel()
                     session.close()
                     writer.cancel()
         except* ConnectionClosed:
-            pass
+            await pressure.relieve()
 
-    async def _read(self, connection: ServerConnection, session: WorkerSession, worker: Worker) -> None:
+    async def _read(
+        self, connection: ServerConnection, session: WorkerSession, worker: Worker, pressure: Pressure
+    ) -> None:
         async for frame in _frames(connection):
             if isinstance(frame, bytes) and frame[:4] in codec.TELEMETRY_PREFIXES:
                 self._on_telemetry(frame)
@@ -224,6 +230,7 @@ class WorkerSocket:
                 session.receive(frame)
             if not await worker.backlog.wait_for_room():
                 log.warning("calls refused: too many are in progress", worker_id=worker.id)
+            await pressure.relieve()
 
     async def _serve_telemetry(self, connection: ServerConnection, _: Access) -> None:
         async for frame in _frames(connection):

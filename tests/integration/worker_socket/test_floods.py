@@ -9,6 +9,7 @@ from bridge.engine.backlog import BacklogLimits
 from bridge.engine.calls import Call
 from bridge.listeners.worker_socket import SocketLimits
 from tests.integration.worker_socket.live import Client, live_bridge
+from tests.integration.worker_socket.raw import greeting_of, raw_connection, say
 from tests.support.waiting import eventually
 
 FLOOD = 2_000
@@ -53,6 +54,41 @@ async def test_a_flood_of_messages_is_read_no_faster_than_it_is_accepted_and_los
 
         assert [each["error"] for each in answers if "error" in each] == []
         assert queue.accepted == list(range(FLOOD))
+
+
+async def test_a_flood_of_calls_slows_its_caller_down_and_costs_the_called_worker_nothing() -> None:
+    calls = 1_000
+    async with (
+        live_bridge(SocketLimits(outbox_messages=200)) as live,
+        live.client(max_queue=None) as flooding,
+        live.client() as occasional,
+        raw_connection(live, receive_buffer_bytes=4096) as (reader, writer),
+    ):
+        called_id = (await greeting_of(reader))["worker_id"]
+        about = {"runtime": "node", "version": "0.22.1"}
+        say(writer, {"type": "invokefunction", "function_id": "engine::workers::register", "data": about})
+        say(writer, {"type": "registerfunction", "id": "slow"})
+        await eventually(lambda: live.engine.has_provider("slow"))
+        executing = live.engine.workers[called_id].executing
+
+        async def call_on_and_on() -> None:
+            for _ in range(calls):
+                await flooding.say(
+                    "invokefunction", function_id="slow", data="x" * 20_000, action={"type": "void"}
+                )
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(call_on_and_on())
+            await eventually(lambda: len(executing) > 150)
+            await occasional.say("invokefunction", function_id="slow", data="x", action={"type": "void"})
+            assert await occasional.is_served()  # who calls now and then does not wait with the flood
+            taken_bytes = 0
+            while taken_bytes < calls * 20_000:  # the called worker was busy, and reads on now
+                taken_bytes += len(await reader.read(2**20))
+        await eventually(lambda: len(executing) == calls + 1)
+
+        assert called_id in live.engine.workers
+        assert await flooding.is_served()
 
 
 async def test_a_worker_that_floods_what_waits_for_its_own_answers_gets_every_answer() -> None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from bridge.engine import triggers
 from bridge.engine.triggers import Binding, TriggerType
 from bridge.errors import TriggerRejectedError
 from tests.unit.engine.peers import Bridge, Peer
@@ -347,3 +348,21 @@ async def test_only_false_or_a_failure_of_the_condition_skips_the_function(bridg
 
     assert asked["function_id"] == "condition"
     assert [each["function_id"] for each in owner.take("invokefunction")] == (["f"] if fires else [])
+
+
+def test_a_type_of_a_worker_has_no_more_bindings_than_it_can_be_given_at_once(
+    bridge, owner, provider, monkeypatch
+):
+    monkeypatch.setattr(triggers, "MOST_BINDINGS", 2)
+    for number in range(3):
+        bind(owner, id=f"parked {number}")
+    refusal = owner.take_one("triggerregistrationresult")
+    assert (refusal["id"], refusal["error"]["code"]) == ("parked 2", "trigger_registration_failed")
+
+    bind(owner, id="parked 1")  # again
+    bridge.engine.add_trigger_type(TriggerType("ours", "d", BuiltIn(), owner_name="iii-test"))
+    for number in range(3):
+        bind(owner, id=f"ours {number}", trigger_type="ours")
+    assert owner.take() == []
+    provide(provider)
+    assert [each["id"] for each in provider.take("registertrigger")] == ["parked 0", "parked 1"]

@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from bridge.listeners import outbox as outbox_module
 from bridge.listeners.outbox import Outbox, OutboxEndedError
 
 
@@ -88,3 +89,49 @@ async def test_the_end_wakes_a_waiting_reader():
 
     with pytest.raises(OutboxEndedError):
         await reader
+
+
+def filled(count, max_messages=10):
+    outbox = Outbox(max_messages=max_messages, max_bytes=10_000)
+    for _ in range(count):
+        outbox.put(b"x")
+    return outbox
+
+
+@pytest.mark.parametrize(
+    ("frames", "is_crowded"), [([b"x"] * 4, False), ([b"x"] * 5, True), ([b"x" * 50], True)]
+)
+async def test_an_outbox_is_crowded_when_half_of_its_room_is_taken(frames, is_crowded):
+    outbox = Outbox(max_messages=10, max_bytes=100)
+    for frame in frames:
+        outbox.put(frame)
+
+    assert outbox.is_crowded is is_crowded
+
+
+async def test_who_fills_a_crowded_outbox_waits_until_it_has_room():
+    outbox = filled(6)
+    waiting = asyncio.ensure_future(outbox.wait_for_room())
+    await asyncio.sleep(0)
+    await outbox.get()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await outbox.get()
+
+    await waiting
+
+
+async def test_nobody_waits_for_long_for_an_outbox_that_no_frame_leaves(monkeypatch):
+    monkeypatch.setattr(outbox_module, "_PATIENCE_S", 0.01)
+    outbox = filled(5)
+    await outbox.wait_for_room()
+    monkeypatch.setattr(outbox_module, "_PATIENCE_S", 60)
+    await outbox.wait_for_room()  # nor a second time
+    await outbox.get()
+    outbox.put(b"x")
+    waiting = asyncio.ensure_future(outbox.wait_for_room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    outbox.end()
+
+    await waiting
