@@ -160,7 +160,7 @@ class TriggerRegistry:
         """Put a binding in force, or park it; the same id replaces the earlier binding.
 
         Raises:
-            BridgeError: The provider refused the configuration, or the type has too many bindings; the binding
+            BridgeError: The provider refused the configuration, or the type has too many bindings; this one
                 does not exist.
         """
         self.unbind(binding.id)
