@@ -1,6 +1,5 @@
 """What each part is told: the configuration, translated into the parts' own settings."""
 
-import math
 from pathlib import Path
 
 from temporalio.service import TLSConfig
@@ -224,11 +223,9 @@ def _read(path: Path | None) -> bytes | None:
 def dead_letter_limits(config: BridgeConfig) -> dict[str, DeadLetterLimit]:
     """Translate when the dead letters of a queue are too many, for the queues that say so."""
     return {
-        name: DeadLetterLimit(
-            dlq.capacity, max(1, math.ceil(dlq.alert_at * dlq.capacity)), dlq.alert_function_id
-        )
+        name: DeadLetterLimit(dlq.capacity, dlq.threshold, dlq.alert_function_id)
         for name, queue in config.queues.items()
-        if (dlq := queue.dlq).capacity is not None
+        if (dlq := queue.dlq).capacity is not None and dlq.threshold is not None
     }
 
 

@@ -73,9 +73,17 @@ def _queues(config: BridgeConfig) -> Rows:
             f"task queue {names.queue_task_queue(tenancy, name)}",
             _order(tenancy, name, queue),
             _attempts(queue),
-            f"then dead letter {names.dead_letter_id(tenancy, name, '<receipt>')}",
+            f"then dead letter {names.dead_letter_id(tenancy, name, '<receipt>')}" + _alert(queue),
         )
         yield name, "; ".join(parts)
+
+
+def _alert(queue: QueueConfig) -> str:
+    dlq = queue.dlq
+    if dlq.threshold is None:
+        return ""
+    call = f", which calls {dlq.alert_function_id}" if dlq.alert_function_id else ""
+    return f", too many from {dlq.threshold} on{call}"
 
 
 def _order(tenancy: Tenancy, name: str, queue: QueueConfig) -> str:

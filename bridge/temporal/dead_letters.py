@@ -66,9 +66,9 @@ class DeadLetters:
 
     async def count(self, letters: LetterFilter) -> int:
         """Count the dead letters that fit."""
-        client, tenancy = self._connection.client, self._tenancy()
-        query = open_letters(tenancy, letters)
-        if is_exact(tenancy, letters):
+        client = self._connection.client
+        query = open_letters(self._tenancy(), letters)
+        if is_exact(letters):
             async with answering():
                 return (await client.count_workflows(query)).count
         return len([None async for _ in search(client, query, letters)])

@@ -53,10 +53,9 @@ def letters_at(tenancy: Tenancy, letters: LetterFilter, moment_ms: int) -> str:
     return _query(tenancy, letters, f"StartTime <= '{moment}' AND ({OPEN} OR CloseTime >= '{moment}')")
 
 
-def is_exact(tenancy: Tenancy, letters: LetterFilter) -> bool:
+def is_exact(letters: LetterFilter) -> bool:
     """Tell whether a query finds what fits and nothing else, so that counting needs no look at memos."""
-    is_about_memos = (letters.error, letters.failed_from_ms, letters.failed_until_ms) != (None, None, None)
-    return not is_about_memos and (letters.function_id is None or tenancy.has_search_attributes)
+    return letters == LetterFilter(letters.queues)
 
 
 async def search(client: Client, query: str, letters: LetterFilter) -> AsyncIterator[FoundLetter]:
@@ -78,7 +77,9 @@ async def search(client: Client, query: str, letters: LetterFilter) -> AsyncIter
 def _query(tenancy: Tenancy, letters: LetterFilter, when: str) -> str:
     conditions = [f"WorkflowType = '{WorkflowType.DEAD_LETTER}'", when, _in_queues(tenancy, letters.queues)]
     if letters.function_id is not None and tenancy.has_search_attributes:
-        conditions.append(f"{SearchAttribute.FUNCTION} = {quoted(search_text(letters.function_id))}")
+        # Letters that are older than the search attributes have none.
+        name, value = SearchAttribute.FUNCTION, quoted(search_text(letters.function_id))
+        conditions.append(f"({name} = {value} OR {name} IS NULL)")
     return " AND ".join(conditions)
 
 

@@ -19,6 +19,7 @@ log = structlog.get_logger("bridge.queue")
 
 _AT_ONCE = 20
 _MOST_ERRORS = 20
+_PAUSES_S = (1, 2, 4, 8, 16)
 _UPDATE_TIMEOUT = timedelta(seconds=30)
 _NO_ANSWER = "the dead letter did not answer in time; it may still be settled"
 
@@ -145,11 +146,8 @@ class _Run:
 
     async def _settle(self, letter: FoundLetter) -> bool:
         """Ask a letter to take the decision; answers whether it is out of the way of those behind it."""
-        handle = self._client.get_workflow_handle(letter.execution.id, run_id=letter.execution.run_id)
         try:
-            has_taken_it: bool = await handle.execute_update(
-                self._decision, id=self._operation_id, result_type=bool, rpc_timeout=_UPDATE_TIMEOUT
-            )
+            has_taken_it = await self._ask(letter)
         except WorkflowUpdateFailedError as exc:
             return self._fail(letter, str(exc.cause))
         except WorkflowUpdateRPCTimeoutOrCancelledError as exc:
@@ -165,6 +163,22 @@ class _Run:
         self._done += has_taken_it
         self._skipped += not has_taken_it
         return True
+
+    async def _ask(self, letter: FoundLetter) -> bool:
+        """Ask, patiently where the namespace has a limit on calls."""
+        handle = self._client.get_workflow_handle(letter.execution.id, run_id=letter.execution.run_id)
+        pauses_s = list(_PAUSES_S)
+        while True:
+            try:
+                has_taken_it: bool = await handle.execute_update(
+                    self._decision, id=self._operation_id, result_type=bool, rpc_timeout=_UPDATE_TIMEOUT
+                )
+            except RPCError as exc:
+                if exc.status is not RPCStatusCode.RESOURCE_EXHAUSTED or not pauses_s:
+                    raise
+                await asyncio.sleep(pauses_s.pop(0))
+            else:
+                return has_taken_it
 
     def _fail(self, letter: FoundLetter, why: str) -> bool:
         self._failed += 1

@@ -1,5 +1,6 @@
 """`iii-queue` (spec 02 §1)."""
 
+import math
 from collections.abc import Container, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -47,6 +48,11 @@ class DeadLetterLimits(Block):
     capacity: Annotated[int, Field(ge=1, le=2**32 - 1)] | None = None
     alert_at: Annotated[float, Field(gt=0, le=1)] = 0.8
     alert_function_id: Name | None = None
+
+    @property
+    def threshold(self) -> int | None:
+        """From how many dead letters on there are too many."""
+        return None if self.capacity is None else max(1, math.ceil(self.alert_at * self.capacity))
 
     @field_validator("alert_function_id")
     @classmethod

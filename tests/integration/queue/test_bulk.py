@@ -103,6 +103,40 @@ async def test_a_dry_run_counts_and_touches_nothing(bridge: RunningBridge) -> No
     assert await ids(worker) == receipts[::-1]
 
 
+async def test_every_page_of_a_search_is_taken(
+    bridge: RunningBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.temporal.letter_search._PAGE", 2)
+    worker = await bridge.connect()
+    await worker.offer(job=Failing())
+    receipts = await lose(bridge, "orders", *numbered(5))
+
+    assert await ids(worker, function_id="job") == receipts[::-1]
+    would = await worker.trigger("iii::queue::discard", {"queue": "orders", "error": "boom", "dry_run": True})
+    assert would["matched"] == 5
+    assert await worker.trigger("iii::queue::discard", {"queue": "orders"}) == {
+        "queue": "orders",
+        "discarded": 5,
+    }
+
+
+async def test_a_limit_on_calls_only_makes_it_slower(
+    bridge: RunningBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.temporal.settler._PAUSES_S", (0, 0))
+    worker = await bridge.connect()
+    await worker.offer(job=Failing())
+    await lose(bridge, "orders", *numbered(2))
+    refusals = iter(range(3))
+
+    async def refuse(_: str) -> None:
+        if next(refusals, None) is not None:
+            raise RPCError("too many calls", RPCStatusCode.RESOURCE_EXHAUSTED, b"")
+
+    report = await settle(FlakyClient(bridge.client, refuse), bulk_of(bridge, "orders", Update.DISCARD))
+    assert report == BulkReport(matched=2, done=2)
+
+
 async def test_a_limit_takes_the_oldest(bridge: RunningBridge) -> None:
     worker = await bridge.connect()
     await worker.offer(job=Failing())

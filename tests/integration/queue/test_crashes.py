@@ -185,11 +185,13 @@ async def queue_functions_say_so(worker: FakeSdk) -> None:
         "iii::queue::discard_message": "discard_message_failed",
         "iii::queue::operation": "operation_failed",
         "iii::queue::cancel_operation": "cancel_operation_failed",
+        "engine::queue::list_topics": "list_topics_failed",
         "engine::queue::topic_stats": "topic_stats_failed",
         "engine::queue::dlq_topics": "dlq_topics_failed",
         "engine::queue::dlq_messages": "dlq_messages_failed",
     }
     more = {
+        "engine::queue::list_topics": {"details": True},
         "iii::queue::redrive": {},
         "iii::queue::discard": {},
         "iii::queue::operation": {"operation_id": "o"},

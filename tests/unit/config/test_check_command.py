@@ -47,7 +47,9 @@ def test_a_valid_file_is_explained_in_terms_of_temporal() -> None:
                   max_retries: 6
                   concurrency: 2
                   timeout_ms: 90000
-                once: {max_retries: 0}
+                once:
+                  max_retries: 0
+                  dlq: {capacity: 10, alert_function_id: ops::page}
         """
     )
     assert result.exit_code == 0
@@ -60,7 +62,7 @@ def test_a_valid_file_is_explained_in_terms_of_temporal() -> None:
     ) in lines
     assert (
         "once task queue shop.q.once; any order, 10 at once; 1 attempt of at most 30 min;"
-        " then dead letter shop.dlq/once/<receipt>"
+        " then dead letter shop.dlq/once/<receipt>, too many from 8 on, which calls ops::page"
     ) in lines
     assert any(line.startswith("default task queue shop.q.default;") for line in lines)
     assert "cron one Schedule shop.cron/<function id>/<digest> per trigger" in lines
