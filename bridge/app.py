@@ -242,7 +242,7 @@ class Bridge:
             link=link,
             now_ms=_unix_ms,
             read_queues=look,
-            limits=dead_letter_limits(self._config),
+            limits=LiveMapping(self._live, dead_letter_limits),
         ).register(engine)
         ConsoleFunctions(has_routes=self._config.queue.console_routes).register(engine)
         BulkFunctions(temporal.bulk, temporal.dead_letters, _internal_queues, _unix_ms).register(engine)
