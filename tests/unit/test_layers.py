@@ -21,7 +21,7 @@ IMPURE = (
     "uuid",
 )
 FRAMEWORKS = ("temporalio", "websockets", "fastapi", "uvicorn", "httpx", "pydantic", "click", "yaml")
-OUTER = ("bridge.app", "bridge.cli", "bridge.config")
+OUTER = ("bridge.app", "bridge.cli", "bridge.config", "bridge.live", "bridge.parts")
 
 FORBIDDEN = {
     "bridge/protocol": (

@@ -1,0 +1,1 @@
+"""Building each part of a bridge from its block, and letting it follow the configuration in force."""

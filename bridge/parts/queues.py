@@ -1,0 +1,127 @@
+"""Named queues, durable topics, dead letters and schedules: what Temporal keeps."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+
+from bridge.builtins.chain import ChainFunctions
+from bridge.builtins.cron import CronTriggers
+from bridge.builtins.queue import (
+    BulkFunctions,
+    ConsoleFunctions,
+    DeadLetterWatch,
+    DurableTopics,
+    QueueFunctions,
+)
+from bridge.config import BridgeConfig
+from bridge.listeners.metrics import ReadQueues
+from bridge.live import LiveMapping
+from bridge.parts.site import Site, unix_ms
+from bridge.settings import (
+    cron_settings,
+    dead_letter_limits,
+    queue_settings,
+    subscriber_defaults,
+    topic_settings,
+)
+from bridge.temporal.alarms import DeadLetterAlarms
+from bridge.temporal.schedules import TemporalSchedules
+from bridge.temporal.service import TemporalService
+from bridge.temporal.shared_look import SharedLook
+from bridge.temporal.statistics import QueueStatistics
+from bridge.temporal.web_ui import workflow_page
+
+__all__ = ["look_at_queues", "open_cron", "open_queues", "open_topics", "watch_dead_letters"]
+
+_PARTING_TIMEOUT_S = 5
+
+
+def look_at_queues(site: Site, temporal: TemporalService) -> ReadQueues:
+    """Return how everybody here asks about the queues."""
+    queues = LiveMapping(site.live, lambda config: config.queues)
+    read = QueueStatistics(temporal.connection, temporal.tenancy, temporal.dead_letters, queues).read
+    return SharedLook(read, time.monotonic).read
+
+
+def watch_dead_letters(site: Site, temporal: TemporalService, look: ReadQueues) -> DeadLetterWatch:
+    """Notice when a queue has too many dead letters."""
+    return DeadLetterWatch(
+        site.engine,
+        LiveMapping(site.live, dead_letter_limits),
+        look,
+        DeadLetterAlarms(temporal.connection, temporal.tenancy),
+        unix_ms,
+    )
+
+
+def open_queues(site: Site, temporal: TemporalService, look: ReadQueues) -> None:
+    """Offer the functions on queues, chains and dead letters, and let the queues follow the configuration."""
+    block = site.config.temporal
+
+    def link(workflow_id: str, run_id: str) -> str | None:
+        if block.ui_url is None:
+            return None
+        return workflow_page(block.ui_url, block.namespace, workflow_id, run_id)
+
+    QueueFunctions(
+        temporal.dead_letters,
+        LiveMapping(site.live, _concurrency),
+        _internal_queues,
+        link=link,
+        now_ms=unix_ms,
+        read_queues=look,
+        limits=LiveMapping(site.live, dead_letter_limits),
+    ).register(site.engine)
+    ConsoleFunctions(has_routes=site.config.queue.console_routes).register(site.engine)
+    BulkFunctions(temporal.bulk, temporal.dead_letters, _internal_queues, unix_ms).register(site.engine)
+    ChainFunctions(site.engine, temporal.chains, temporal.chain_commands).register(site.engine)
+
+    async def apply(config: BridgeConfig) -> None:
+        for name in site.config.queues.keys() - config.queues.keys():
+            temporal.remove_queue(name)
+        for name, settings in queue_settings(config).items():
+            temporal.put_queue(name, settings)
+
+    site.live.on_change("iii-queue", apply)
+
+
+def open_topics(site: Site, temporal: TemporalService) -> DurableTopics:
+    """Provide durable topics."""
+    topics = DurableTopics(
+        site.engine,
+        temporal.topics,
+        temporal.enqueue_copy,
+        temporal,
+        settings=topic_settings(site.config),
+        defaults=subscriber_defaults(site.config),
+    )
+    topics.register(site.engine)
+    site.closing.push_async_callback(_in_time, topics.close)
+    return topics
+
+
+def open_cron(site: Site, temporal: TemporalService) -> CronTriggers:
+    """Provide schedules, if they are served."""
+    schedules = TemporalSchedules(temporal.connection, temporal.tenancy)
+    cron = CronTriggers(site.engine, schedules, cron_settings(site.config), time.time_ns)
+    if site.config.cron is not None:
+        cron.register(site.engine)
+    site.closing.push_async_callback(_in_time, cron.close)
+    return cron
+
+
+async def _in_time(part: Callable[[], Awaitable[None]]) -> None:
+    """Tell Temporal of an end, unless it takes too long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PARTING_TIMEOUT_S):
+            await part()
+
+
+def _concurrency(config: BridgeConfig) -> Mapping[str, int]:
+    return {name: queue.concurrency for name, queue in config.queues.items()}
+
+
+async def _internal_queues(name: str) -> tuple[str, ...]:
+    """Name the internal queues that a name stands for: a named queue is its own."""
+    return (name,)
