@@ -71,6 +71,10 @@ class NoSender:
         raise AssertionError(workflow_id)
 
 
+async def no_watch(receipt: str, watcher_id: str) -> None:
+    raise AssertionError(receipt, watcher_id)
+
+
 class Bridge:
     """The parts of a bridge that cron needs. It fires at the real time, and reckons absences by its own."""
 
@@ -133,7 +137,8 @@ class Bridge:
     @asynccontextmanager
     async def polling(self) -> AsyncIterator[None]:
         """Run fires while the body runs."""
-        async with polling(self.client, self.tenancy.prefix, Operations(NoSender(), self._fire).fire_cron):
+        operations = Operations(NoSender(), self._fire, no_watch)
+        async with polling(self.client, self.tenancy.prefix, operations.fire_cron):
             yield
 
     async def _fire(self, tick: CronTick) -> str:
