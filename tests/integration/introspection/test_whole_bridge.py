@@ -10,9 +10,17 @@ pytestmark = pytest.mark.integration
 
 BUILT_IN = (
     *("engine::", "state::", "stream::", "configuration::", "iii::", "iii-http::", "iii-state::"),
-    *("iii-pubsub::", "iii-stream::", "iii-cron::", "iii-queue::", "iii-observability::", "publish"),
+    *(
+        "iii-pubsub::",
+        "iii-stream::",
+        "iii-cron::",
+        "iii-queue::",
+        "iii-observability::",
+        "publish",
+        "enqueue",
+    ),
 )
-"""With what the ids of iii's own functions begin (spec 05 §10); `publish` is one itself."""
+"""With what the ids of iii's own functions begin (spec 05 §10); the last two are ids themselves."""
 
 OURS = ("chain::",)
 """With what the ids of functions begin that only a bridge has."""
