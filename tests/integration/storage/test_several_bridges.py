@@ -260,4 +260,7 @@ async def test_a_bridge_offers_the_functions_of_state_streams_and_pubsub_and_no_
             for name in ("set", "get", "delete", "update", "list", "list_groups", "list_all", "send")
         ),
     }
-    assert not [name for name in owned if name.startswith("iii-")]
+    assert {name for name in owned if name.startswith("iii-")} == {
+        f"iii-{worker}::on-config-change"
+        for worker in ("observability", "pubsub", "queue", "state", "stream")
+    }
