@@ -68,7 +68,7 @@ def _bulk_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--rate",
             "rate_per_s",
-            type=click.FloatRange(min=0, min_open=True, max=100_000),
+            type=click.FloatRange(min=0.001, max=100_000),
             help="How many per second at most.",
         ),
         click.option("--dry-run", is_flag=True, help="Only count them."),

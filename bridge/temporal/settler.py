@@ -19,6 +19,7 @@ log = structlog.get_logger("bridge.queue")
 
 _AT_ONCE = 20
 _MOST_ERRORS = 20
+_LONGEST_ERROR = 500
 _PAUSES_S = (1, 2, 4, 8, 16)
 _UPDATE_TIMEOUT = timedelta(seconds=30)
 _NO_ANSWER = "the dead letter did not answer in time; it may still be settled"
@@ -183,5 +184,5 @@ class _Run:
     def _fail(self, letter: FoundLetter, why: str) -> bool:
         self._failed += 1
         if len(self._errors) < _MOST_ERRORS:
-            self._errors.append(f"{letter.memo['receipt']}: {why}")
+            self._errors.append(f"{letter.memo['receipt']}: {why[:_LONGEST_ERROR]}")
         return False

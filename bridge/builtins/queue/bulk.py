@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from bridge.builtins.queue.functions import OWNER_NAME
-from bridge.builtins.queue.inputs import BulkInput, read_bulk, read_operation
+from bridge.builtins.queue.inputs import BulkInput, OperationInput, read_bulk, read_operation, schema_of
 from bridge.builtins.queue.ports import BulkStore, DeadLetterStore, Operation, Resolver
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine
@@ -49,16 +49,26 @@ class BulkFunctions:
 
     def register(self, engine: Engine) -> None:
         """Offer the functions."""
-        functions: dict[str, tuple[BuiltinHandler, str]] = {
-            "iii::queue::redrive": (self._redrive, "Send dead letters of a queue on their way again"),
-            "iii::queue::discard": (self._discard, "Let dead letters of a queue go for good"),
-            "iii::queue::operation": (self._operation, "Tell how far a bulk operation has come"),
-            "iii::queue::cancel_operation": (self._cancel, "Have a bulk operation begin no more"),
+        functions: dict[str, tuple[BuiltinHandler, FunctionSchema]] = {
+            "iii::queue::redrive": (
+                self._redrive,
+                schema_of(BulkInput, "Send dead letters of a queue on their way again"),
+            ),
+            "iii::queue::discard": (
+                self._discard,
+                schema_of(BulkInput, "Let dead letters of a queue go for good"),
+            ),
+            "iii::queue::operation": (
+                self._operation,
+                schema_of(OperationInput, "Tell how far a bulk operation has come"),
+            ),
+            "iii::queue::cancel_operation": (
+                self._cancel,
+                schema_of(OperationInput, "Have a bulk operation begin no more"),
+            ),
         }
-        for function_id, (handler, description) in functions.items():
-            engine.add_builtin(
-                function_id, handler, owner_name=OWNER_NAME, schema=FunctionSchema(description=description)
-            )
+        for function_id, (handler, schema) in functions.items():
+            engine.add_builtin(function_id, handler, owner_name=OWNER_NAME, schema=schema)
 
     async def _redrive(self, call: Call) -> msgspec.Raw:
         return await self._settle(read_bulk(call), Update.REDRIVE)

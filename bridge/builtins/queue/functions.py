@@ -8,11 +8,14 @@ import msgspec
 from bridge.builtins.queue.details import letter_row
 from bridge.builtins.queue.in_flight import InFlight
 from bridge.builtins.queue.inputs import (
+    Details,
+    Name,
     OneMessage,
     Page,
     read_message,
     read_name,
     read_page,
+    schema_of,
     wants_details,
 )
 from bridge.builtins.queue.ports import DeadLetterStore, Letter, Resolver
@@ -67,18 +70,29 @@ class QueueFunctions:
     def register(self, engine: Engine) -> None:
         """Offer the functions."""
         engine.observers.append(self._in_flight)
-        functions: dict[str, tuple[BuiltinHandler, str]] = {
-            "iii::queue::redrive_message": (self._redrive_message, "Send one dead letter on its way again"),
-            "iii::queue::discard_message": (self._discard_message, "Let one dead letter go for good"),
-            "engine::queue::list_topics": (self._list_topics, "List the named queues"),
-            "engine::queue::topic_stats": (self._topic_stats, "Count the messages of a queue"),
-            "engine::queue::dlq_topics": (self._dlq_topics, "Count the dead letters of every queue"),
-            "engine::queue::dlq_messages": (self._dlq_messages, "List the dead letters of a queue"),
+        any_input = FunctionSchema(description="Count the dead letters of every queue")
+        functions: dict[str, tuple[BuiltinHandler, FunctionSchema]] = {
+            "iii::queue::redrive_message": (
+                self._redrive_message,
+                schema_of(OneMessage, "Send one dead letter on its way again"),
+            ),
+            "iii::queue::discard_message": (
+                self._discard_message,
+                schema_of(OneMessage, "Let one dead letter go for good"),
+            ),
+            "engine::queue::list_topics": (self._list_topics, schema_of(Details, "List the named queues")),
+            "engine::queue::topic_stats": (
+                self._topic_stats,
+                schema_of(Name, "Count the messages of a queue"),
+            ),
+            "engine::queue::dlq_topics": (self._dlq_topics, any_input),
+            "engine::queue::dlq_messages": (
+                self._dlq_messages,
+                schema_of(Page, "List the dead letters of a queue"),
+            ),
         }
-        for function_id, (handler, description) in functions.items():
-            engine.add_builtin(
-                function_id, handler, owner_name=OWNER_NAME, schema=FunctionSchema(description=description)
-            )
+        for function_id, (handler, schema) in functions.items():
+            engine.add_builtin(function_id, handler, owner_name=OWNER_NAME, schema=schema)
 
     async def _redrive_message(self, call: Call) -> msgspec.Raw:
         message = read_message(call)

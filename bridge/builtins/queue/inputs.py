@@ -1,25 +1,30 @@
 """What the functions on queues take (spec 02 §6.2), and the keys that are ours."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from bridge.engine.calls import Call
 from bridge.engine.engine import decode_input
+from bridge.engine.functions import FunctionSchema
 from bridge.errors import FunctionFailedError
+from bridge.protocol import payload
 from bridge.protocol.payload import is_object
 from workflows.contract import LetterFilter
 
 __all__ = [
     "BulkInput",
+    "Details",
     "Name",
     "OneMessage",
+    "OperationInput",
     "Page",
     "read_bulk",
     "read_message",
     "read_name",
     "read_operation",
     "read_page",
+    "schema_of",
     "wants_details",
 ]
 
@@ -100,10 +105,10 @@ class BulkInput(_Filtered, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     dry_run: bool = False
-    rate_per_s: Annotated[float, msgspec.Meta(gt=0, le=100_000)] | None = None
+    rate_per_s: Annotated[float, msgspec.Meta(ge=0.001, le=100_000)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
     wait: bool = True
-    caller: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="_caller_worker_id")
+    caller: Any = msgspec.field(default=None, name="_caller_worker_id")
 
     @property
     def is_plain(self) -> bool:
@@ -111,11 +116,13 @@ class BulkInput(_Filtered, frozen=True, kw_only=True, forbid_unknown_fields=True
         return self == BulkInput(queue=self.queue, topic=self.topic, caller=self.caller)
 
 
-class _Details(msgspec.Struct, frozen=True):
+class Details(msgspec.Struct, frozen=True):
+    """How much a list of queues tells; ours."""
+
     details: bool = False
 
 
-class _OperationInput(msgspec.Struct, frozen=True):
+class OperationInput(msgspec.Struct, frozen=True):
     """A bulk operation."""
 
     operation_id: str
@@ -125,8 +132,16 @@ _name_decoder = msgspec.json.Decoder(Name)
 _message_decoder = msgspec.json.Decoder(OneMessage)
 _page_decoder = msgspec.json.Decoder(Page)
 _bulk_decoder = msgspec.json.Decoder(BulkInput)
-_details_decoder = msgspec.json.Decoder(_Details)
-_operation_decoder = msgspec.json.Decoder(_OperationInput)
+_details_decoder = msgspec.json.Decoder(Details)
+_operation_decoder = msgspec.json.Decoder(OperationInput)
+
+
+def schema_of(shape: type[msgspec.Struct], description: str) -> FunctionSchema:
+    """Return what introspection shows of a function that takes a shape."""
+    schema = msgspec.json.schema(shape)["$defs"][shape.__name__]
+    known = {key: value for key, value in schema["properties"].items() if not key.startswith("_")}
+    request = {"type": "object", "properties": known, "required": schema["required"]}
+    return FunctionSchema(description=description, request_format=payload.encode(request))
 
 
 def read_name(call: Call) -> Name:
