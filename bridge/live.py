@@ -14,6 +14,7 @@ from bridge.config import (
     HttpBlock,
     StreamBlock,
     change_of,
+    is_loopback,
 )
 from bridge.errors import BridgeError
 
@@ -63,7 +64,7 @@ class LiveConfig:
         if not isinstance(served, HttpBlock | StreamBlock) or not isinstance(file, HttpBlock | StreamBlock):
             return False
         is_the_same = (served.host, served.port) == (file.host, file.port)
-        if is_the_same or (_is_loopback(served.host) and not _is_loopback(file.host)):
+        if is_the_same or (is_loopback(served.host) and not is_loopback(file.host)):
             return False
         address = {"host": file.host, "port": file.port}
         self.served = self.served.with_block(name, served.model_copy(update=address))
@@ -159,7 +160,3 @@ class LiveMapping(Mapping[str, Value], Generic[Value]):
             self._seen = self._config.served
             self._derived = self._read(self._seen)
         return self._derived
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1", "[::1]") or host.startswith("127.")

@@ -18,6 +18,7 @@ from bridge.config.blocks.temporal import AdminBlock, TemporalBlock, TlsBlock, W
 from bridge.config.bridge_config import BLOCK_FIELDS, BridgeConfig
 from bridge.config.changes import BlockChange, change_of
 from bridge.config.environment import ENGINE_VERSION, expand_value
+from bridge.config.hosts import is_loopback
 from bridge.config.loader import BLOCKS, DEFAULT_PATHS, load_block, load_config
 from bridge.config.problems import InvalidConfigError, Problem
 
@@ -62,6 +63,7 @@ __all__ = [
     "WorkerOutboxLimits",
     "change_of",
     "expand_value",
+    "is_loopback",
     "load_block",
     "load_config",
 ]

@@ -31,7 +31,21 @@ async def temporal_server(
             yield address
         return
     async with run_dev_server(settings) as server:
+        await _answering(server.address)
         yield server.address
+
+
+async def _answering(address: str) -> None:
+    """Return when the server answers; it listens a moment before."""
+
+    async def answers() -> bool:
+        try:
+            await Client.connect(address)
+        except RuntimeError:
+            return False
+        return True
+
+    await eventually(answers, 20)
 
 
 @asynccontextmanager
@@ -40,16 +54,8 @@ async def _killed_server(settings: DevServerSettings) -> AsyncIterator[str]:
         *start_command(settings), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
     address = f"127.0.0.1:{settings.port}"
-
-    async def accepts() -> bool:
-        try:
-            await Client.connect(address)
-        except RuntimeError:
-            return False
-        return True
-
     try:
-        await eventually(accepts, 20)
+        await _answering(address)
         yield address
     finally:
         process.kill()

@@ -1,7 +1,7 @@
 """`iii-worker-manager`: a port for workers, and who may do what on it (spec 05 §5.1-5.2)."""
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from bridge.config.block import Bind, Block, FunctionId, Name, Port, PositiveMilliseconds, conflict
 from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
+from bridge.config.hosts import is_loopback
 
 __all__ = ["ExposeRule", "ListenerBlock", "Match", "RbacBlock"]
 
@@ -106,3 +107,12 @@ class ListenerBlock(Block):
     handshake_timeout_ms: PositiveMilliseconds = 10_000
     tls: ServerTlsBlock | None = None
     tokens: Tokens = ()
+
+    def notices(self) -> Iterator[str]:
+        """Tell that a port others can reach asks them nothing: whoever connects can do everything."""
+        demands_certificates = self.tls is not None and self.tls.client_ca_file is not None
+        if not (is_loopback(self.host) or self.rbac or self.tokens or demands_certificates):
+            yield (
+                f"iii-worker-manager: whoever reaches {self.host} port {self.port} may call and register"
+                " everything; set `tokens` or `rbac`, or let only trusted machines reach it"
+            )

@@ -1,6 +1,5 @@
 """`iii-temporal`: our own block; where Temporal is and how we use it."""
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from bridge.config.block import Bind, Block, Milliseconds, Name, Port, PositiveMilliseconds, conflict
 from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
+from bridge.config.hosts import is_loopback
 
 __all__ = ["AdminBlock", "TemporalBlock", "TlsBlock", "WorkerOutboxLimits"]
 
@@ -43,11 +43,7 @@ def _web_ui(block: Mapping[str, Any]) -> str | None:
     host = block.get("address", "").rpartition(":")[0].strip("[]")
     if host.endswith(_CLOUD_HOST_SUFFIXES):
         return "https://cloud.temporal.io"
-    try:
-        is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_local = False
-    return "http://127.0.0.1:8233" if is_local else None
+    return "http://127.0.0.1:8233" if is_loopback(host) else None
 
 
 class TlsBlock(Block):

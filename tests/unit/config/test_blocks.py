@@ -200,10 +200,27 @@ def test_blocks_cannot_be_changed() -> None:
             "[{name: iii-http, config: {cors: {allowed_origins: ['*', 'http://a']}}}]",
             "iii-http: `*` in `cors.allowed_origins` allows any origin; remove it or the others",
         ),
+        (
+            "[{name: iii-worker-manager, config: {host: 127.example.com}}]",
+            (
+                "iii-worker-manager: whoever reaches 127.example.com port 49134 may call and register"
+                " everything; set `tokens` or `rbac`, or let only trusted machines reach it"
+            ),
+        ),
     ],
 )
 def test_what_has_no_effect_is_said_once(load: Build, text: str, warning: str) -> None:
     assert load(f"workers: {text}").warnings == (warning,)
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["{host: localhost}", "{host: '::1'}", "{host: 0.0.0.0, rbac: {}}", "{host: 0.0.0.0, tokens: [s3cret]}"],
+)
+def test_a_port_that_nobody_else_reaches_or_that_asks_who_comes_needs_no_warning(
+    load: Build, config: str
+) -> None:
+    assert load(f"workers: [{{name: iii-worker-manager, config: {config}}}]").warnings == ()
 
 
 def test_a_request_limit_of_zero_is_one(load: Build) -> None:
