@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -14,7 +14,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.heartbeat import heartbeating
-from workflows.contract import DELIVERY_POSTPONED, Attempt, Delivery, FailureDetails, Message
+from workflows.contract import DELIVERY_POSTPONED, Attempt, AttemptFailed, Delivery, FailureDetails, Message
 from workflows.saga import COMPENSATION
 
 __all__ = [
@@ -96,15 +96,21 @@ class Deliverer(Protocol):
         """
 
 
+TellChain = Callable[[str, AttemptFailed], Awaitable[None]]
+"""Tells the chain of a workflow id of a failed attempt, if it can."""
+
+
 class Deliveries:
     """The activity behind every step: its type is the function id.
 
     Args:
         deliverer: Runs the functions.
+        attempt_failed: Tells a chain that is watched of a failed attempt.
     """
 
-    def __init__(self, deliverer: Deliverer) -> None:
+    def __init__(self, deliverer: Deliverer, attempt_failed: TellChain) -> None:
         self._deliverer = deliverer
+        self._attempt_failed = attempt_failed
         self._deadlines: set[asyncio.Timeout] = set()
         self._is_cut_off = False
 
@@ -139,7 +145,10 @@ class Deliveries:
         except DeliveryPostponedError as exc:
             raise _postponed(exc, context, earlier) from None
         except DeliveryFailedError as exc:
-            raise _failed(exc, context, earlier) from None
+            failed = _failed(exc, context, earlier)
+            if delivery.is_watched:
+                await self._tell_chain(context, failed)
+            raise failed from None
         result = answer.result
         if len(result) > _MOST_RESULT_BYTES:
             log.warning(
@@ -153,6 +162,18 @@ class Deliveries:
         if answer.compensation is not None:
             metadata[COMPENSATION] = converter.to_payload(answer.compensation).data
         return RawValue(Payload(metadata=metadata, data=result))
+
+    async def _tell_chain(self, context: DeliveryContext, failed: ApplicationError) -> None:
+        rules, code = context.delivery.message.rules, failed.type or ""
+        is_retried = context.attempt < rules.attempts and code not in rules.non_retryable_errors
+        word = AttemptFailed(
+            context.delivery.message.receipt,
+            context.attempt,
+            code,
+            failed.message[:_LONGEST_LISTED_ERROR],
+            is_retried,
+        )
+        await self._attempt_failed(context.workflow_id, word)
 
     async def _answer_in_time(self, context: DeliveryContext, payload: bytes) -> Answer:
         timeout_ms = context.delivery.message.rules.timeout_ms

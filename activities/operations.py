@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.deliveries import DeliveryFailedError
 from activities.heartbeat import heartbeating
-from workflows.contract import Activity, CronTick, Message, Parcel, Ticket, WatchedEnd
+from workflows.contract import Activity, ChainEvent, CronTick, Message, Parcel, Ticket, WatchedEnd
 
 __all__ = ["CronFirer", "Operations", "Sender"]
 
@@ -50,6 +50,10 @@ Watch = Callable[[str, str], Awaitable[WatchedEnd | None]]
 """Tells how a message ended, by its receipt; `None` if its workflow will tell the one of the second id."""
 
 
+PublishEvents = Callable[[list[ChainEvent]], Awaitable[None]]
+"""Gives everybody who watches chains the events that they want to hear of."""
+
+
 @dataclass(frozen=True)
 class Operations:
     """Activities of our own workflows."""
@@ -57,6 +61,7 @@ class Operations:
     sender: Sender
     fire: CronFirer
     watch_end: Watch
+    publish_events: PublishEvents
 
     @activity.defn(name=Activity.JOIN_LANE)
     async def join_lane(self, ticket: Ticket) -> None:
@@ -97,6 +102,11 @@ class Operations:
     async def watch(self, receipt: str, watcher_id: str) -> WatchedEnd | None:
         """Tell how a message ended; if it has not, have the watcher told when it does."""
         return await self.watch_end(receipt, watcher_id)
+
+    @activity.defn(name=Activity.PUBLISH_CHAIN_EVENTS)
+    async def publish_chain_events(self, events: list[ChainEvent]) -> None:
+        """Give everybody who watches chains the events, in their order."""
+        await self.publish_events(events)
 
     @activity.defn(name=Activity.FIRE_CRON)
     async def fire_cron(self, tick: CronTick) -> str:

@@ -22,8 +22,10 @@ from temporalio.workflow import ActivityCancellationType
 
 from workflows.burial import bury
 from workflows.calls import call, signal, wait_until
+from workflows.chain_events import ChainEventType, EventOutbox
 from workflows.contract import (
     Activity,
+    AttemptFailed,
     ChainStart,
     ChainState,
     Hold,
@@ -89,6 +91,7 @@ class Chain:
         parcels = [(parcel, payloads.popleft()) for parcel in start.parcels]
         self._tenancy = start.tenancy
         self._lets_attempts_finish = start.lets_attempts_finish
+        self._outbox = EventOutbox(start.tenancy, is_watched=start.is_watched, sent=start.events_told)
         self._courier = self._new_courier()
         self._steps: dict[str, _Step] = {}
         self._tasks = StepTasks()
@@ -139,9 +142,13 @@ class Chain:
         if self._is_cancelled or self._must_undo():
             await self._undo_to_the_end()
         if self._is_cancelled and self._restart is None:
+            self._outbox.note(ChainEventType.CHAIN_FAILED, code="cancelled", error="The chain was cancelled")
+            await self._outbox.flush()
             raise asyncio.CancelledError
         if not self._is_over() or self._restart is not None:
             await self._continue_as_new()
+        self._note_the_end()
+        await self._outbox.flush()
         if self._lost:
             raise ApplicationError(self._what_was_lost(), type="iii.step_lost", non_retryable=True)
         return f"{self._completed} steps completed"
@@ -177,6 +184,17 @@ class Chain:
         """Note that a workflow wants to hear how a step ends; of one that has ended it hears elsewhere."""
         if receipt in self._steps or receipt in self._holds:
             self._watchers.add(receipt, workflow_id)
+
+    @workflow.signal(name=Signal.ATTEMPT_FAILED)
+    def attempt_failed(self, failed: AttemptFailed) -> None:
+        """Take a bridge's word that an attempt of a step has failed; only a chain that is watched is told."""
+        step = self._steps.get(failed.receipt)
+        if step is None:
+            return
+        for event in (ChainEventType.STEP_ERROR, *([ChainEventType.STEP_RETRY] if failed.is_retried else [])):
+            self._outbox.note(
+                event, step.message, attempt=failed.attempt, code=failed.code, error=failed.error
+            )
 
     @workflow.signal(name=Signal.WATCHED_ENDED)
     def watched_ended(self, end: WatchedEnd) -> None:
@@ -219,7 +237,11 @@ class Chain:
     def _new_courier(self) -> Courier:
         if not self._lets_attempts_finish:
             return Courier(self._tenancy)
-        return Courier(self._tenancy, ActivityCancellationType.WAIT_CANCELLATION_COMPLETED)
+        return Courier(
+            self._tenancy,
+            ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            is_watched=self._outbox.is_watched,
+        )
 
     def _take(self, parcel: Parcel, payload: RawValue, *, is_in_line: bool = True) -> None:
         message = parcel.message
@@ -313,6 +335,8 @@ class Chain:
                 self._record.note(message, StepStatus.WAITING, "for its turn")
                 await self._await_turn(step, message.group)
             self._record.note(message, StepStatus.RUNNING)
+            if step.progress == Progress():
+                self._outbox.note(ChainEventType.STEP_START, message)
             result = await self._courier.deliver(message, step.payload, step.progress)
         except DeliveryLostError as death:
             await self._lose(step, death)
@@ -323,6 +347,7 @@ class Chain:
         message = step.message
         self._completed += 1
         self._record.note(message, StepStatus.COMPLETED)
+        self._outbox.note(ChainEventType.STEP_COMPLETE, message, result=result)
         undo = compensation_of(result)
         if undo is not None:
             self._saga.owe(undo, undo_payload(message, step.payload, result))
@@ -341,6 +366,7 @@ class Chain:
         )
         self._letters.append(letter)
         self._record.note(message, StepStatus.LOST, error)
+        self._outbox.note(ChainEventType.DEAD_LETTER, message, code=death.lost.code, error=death.lost.error)
         await self._tell(watched_end(message.receipt, StepStatus.LOST, error=error))
 
     async def _tell(self, end: WatchedEnd) -> None:
@@ -448,14 +474,25 @@ class Chain:
                 f"{message.function_id} did not undo its step: {death.lost.error[:_SHOWN_ERROR_LENGTH]}"
             )
             self._record.note(message, StepStatus.LOST, death.lost.error)
+            self._outbox.note(
+                ChainEventType.DEAD_LETTER, message, code=death.lost.code, error=death.lost.error
+            )
         else:
             self._record.note(message, StepStatus.COMPLETED)
+            self._outbox.note(ChainEventType.COMPENSATED, message)
 
     async def _continue_as_new(self) -> NoReturn:
         """Go on in a fresh history; what has not ended goes along, or moves if it is too much."""
+        await self._outbox.flush()
         if self._restart is not None:
             parcel, payload = self._restart
-            again = ChainStart(self._tenancy, parcels=(parcel,), lets_attempts_finish=True)
+            again = ChainStart(
+                self._tenancy,
+                parcels=(parcel,),
+                lets_attempts_finish=True,
+                is_watched=self._outbox.is_watched,
+                events_told=self._outbox.sent,
+            )
             workflow.continue_as_new(args=[again, payload])
         while too_much := self._too_much_to_carry():
             await move_to_chains(self._tenancy, [step.load(home=step.message.receipt) for step in too_much])
@@ -483,6 +520,8 @@ class Chain:
             records=self._record.carried(),
             watchers=self._watchers.carried,
             events=self._holds.events,
+            is_watched=self._outbox.is_watched,
+            events_told=self._outbox.sent,
         )
         payloads = [payload for _, payload in (*loads, *owed, *held, *root)]
         workflow.continue_as_new(args=[next_start, *payloads])
@@ -496,6 +535,12 @@ class Chain:
             if room < 0 and step.message.group is None:
                 moving.append(step)
         return moving
+
+    def _note_the_end(self) -> None:
+        if self._lost:
+            self._outbox.note(ChainEventType.CHAIN_FAILED, code="step_lost", error=self._what_was_lost())
+        else:
+            self._outbox.note(ChainEventType.CHAIN_COMPLETE)
 
     def _what_was_lost(self) -> str:
         texts = list(self._lost.values())

@@ -11,8 +11,10 @@ __all__ = [
     "Activity",
     "AlarmStart",
     "Attempt",
+    "AttemptFailed",
     "BulkReport",
     "BulkStart",
+    "ChainEvent",
     "ChainStart",
     "ChainState",
     "ChildEnqueued",
@@ -86,6 +88,7 @@ class Activity(StrEnum):
     SEND_APART = "iii.send_apart"
     ALERT = "iii.alert"
     WATCH = "iii.watch"
+    PUBLISH_CHAIN_EVENTS = "iii.publish_chain_events"
 
 
 class Memo(StrEnum):
@@ -117,6 +120,7 @@ class Signal(StrEnum):
     WATCHED_ENDED = "iii.watched_ended"
     RESTART_INSTEAD = "iii.restart_instead"
     SUPERSEDED = "iii.superseded"
+    ATTEMPT_FAILED = "iii.attempt_failed"
     RELEASE = "iii.release"
 
 
@@ -272,11 +276,54 @@ class Delivery:
 
     Attributes:
         attempts_before: Attempts that earlier activities of the same step have used up.
+        is_watched: Whether the chain wants to hear of every failed attempt.
     """
 
     message: Message
     attempts_before: int = 0
     earlier: tuple[Attempt, ...] = ()
+    is_watched: bool = False
+
+
+@dataclass(frozen=True)
+class AttemptFailed:
+    """What a bridge tells a chain that is watched: one attempt of a step has failed.
+
+    Attributes:
+        is_retried: Whether another one follows.
+    """
+
+    receipt: str
+    attempt: int
+    code: str
+    error: str
+    is_retried: bool
+
+
+@dataclass(frozen=True)
+class ChainEvent:
+    """One event of a chain that is watched.
+
+    Attributes:
+        event: A `ChainEventType`.
+        sequence: Counts the events of the chain from 1.
+        at_ms: Unix time.
+        message: The step to which it happened; `None` for the whole chain.
+        attempt: Which delivery of the step.
+        result: What its function answered, as JSON text, if that is small.
+        code: The code of an error.
+    """
+
+    event: str
+    sequence: int
+    at_ms: int
+    workflow_id: str
+    run_id: str
+    message: Message | None = None
+    attempt: int | None = None
+    result: str | None = None
+    code: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -442,6 +489,8 @@ class ChainStart:
         records: What is shown of the steps.
         watchers: The workflows that want to hear of a step's end, by receipt.
         events: The payloads, as JSON text, of events that nobody has waited for yet, by name.
+        is_watched: Whether somebody wants to be told of the chain's own events.
+        events_told: How many of those have been told.
     """
 
     tenancy: Tenancy
@@ -460,6 +509,8 @@ class ChainStart:
     records: tuple[StepRecord, ...] = ()
     watchers: dict[str, list[str]] = field(default_factory=dict)
     events: dict[str, list[str]] = field(default_factory=dict)
+    is_watched: bool = False
+    events_told: int = 0
 
 
 @dataclass(frozen=True)
@@ -695,6 +746,8 @@ class Subscription:
         group: The one FIFO group of all copies; `None` when their order is free.
         delay_ms: How long after a publish the first delivery may begin.
         condition_function_id: Asked before every delivery.
+        events: Of a subscription to the events of chains: which ones.
+        function_ids: Of such a subscription: of which functions; empty for all.
     """
 
     queue: str
@@ -704,6 +757,8 @@ class Subscription:
     group: str | None = None
     delay_ms: int = 0
     condition_function_id: str | None = None
+    events: tuple[str, ...] = ()
+    function_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

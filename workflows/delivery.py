@@ -61,6 +61,7 @@ class Courier:
     Args:
         tenancy: The names to use.
         cancellation: Whether an attempt that is cancelled is waited for.
+        is_watched: Whether the workflow wants to hear of every failed attempt.
 
     Attributes:
         delivering: Attempts that run now, or wait for their retry: what cannot be interrupted.
@@ -71,11 +72,14 @@ class Courier:
         self,
         tenancy: Tenancy,
         cancellation: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
+        *,
+        is_watched: bool = False,
     ) -> None:
         self.delivering = 0
         self.is_leaving = False
         self._tenancy = tenancy
         self._cancellation = cancellation
+        self._is_watched = is_watched
         self._waiting: Counter[str] = Counter()
         self._offers: Counter[str] = Counter()
 
@@ -116,6 +120,7 @@ class Courier:
                     tenancy=self._tenancy,
                     attempts=attempts,
                     cancellation=self._cancellation,
+                    is_watched=self._is_watched,
                 )
             except ActivityError as error:
                 progress = progress_after(error, message, progress, attempts=attempts)
@@ -180,6 +185,7 @@ async def attempt(
     tenancy: Tenancy,
     attempts: int,
     cancellation: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
+    is_watched: bool = False,
 ) -> RawValue:
     """Deliver a message, with Temporal's own retries, and return what its function answered.
 
@@ -190,7 +196,7 @@ async def attempt(
     first_ms = max(rules.backoff_after_ms(progress.attempts_made + 1), 1)
     answer: RawValue = await run_activity(
         message.function_id,
-        Delivery(message, progress.attempts_made, progress.attempts),
+        Delivery(message, progress.attempts_made, progress.attempts, is_watched),
         payload,
         task_queue=queue_task_queue(tenancy, message.queue),
         start_to_close_timeout=timedelta(milliseconds=rules.timeout_ms) + _ANSWER_GRACE,
