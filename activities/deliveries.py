@@ -24,6 +24,7 @@ __all__ = [
     "DeliveryContext",
     "DeliveryFailedError",
     "DeliveryPostponedError",
+    "TellChain",
 ]
 
 log = structlog.get_logger("bridge.queue")

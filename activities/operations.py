@@ -14,7 +14,7 @@ from activities.deliveries import DeliveryFailedError
 from activities.heartbeat import heartbeating
 from workflows.contract import Activity, ChainEvent, CronTick, Message, Parcel, Ticket, WatchedEnd
 
-__all__ = ["CronFirer", "Operations", "Sender"]
+__all__ = ["CronFirer", "Operations", "PublishEvents", "Sender"]
 
 _MOVES_AT_ONCE = 20
 _array = msgspec.json.Decoder(list[msgspec.Raw])

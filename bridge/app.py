@@ -109,7 +109,9 @@ class Bridge:
             addresses = await self._open(site, temporal, look, admin)
             self.listening.set_result(addresses)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(temporal.run(cron.fire, watch.alert), name="temporal service")
+                tasks.create_task(
+                    temporal.run(cron.fire, watch.alert, topics.chain_events.publish), name="temporal service"
+                )
                 until_stopped = [
                     tasks.create_task(cron.run(), name="cron schedules"),
                     tasks.create_task(topics.run(), name="topic subscriptions"),

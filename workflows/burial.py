@@ -28,6 +28,7 @@ async def bury(
     *,
     tenancy: Tenancy,
     children: Sequence[str],
+    is_watched: bool = False,
 ) -> str:
     """Start the dead letter that keeps a lost message until somebody redrives or discards it.
 
@@ -37,6 +38,7 @@ async def bury(
         death: Why it is lost.
         tenancy: The names to use.
         children: Receipts that its attempts enqueued.
+        is_watched: Whether somebody wants to be told of the chain's events.
 
     Returns:
         The workflow id of the dead letter.
@@ -53,6 +55,7 @@ async def bury(
         stacktrace=death.lost.stacktrace,
         attempts=death.progress.attempts,
         children=tuple(children),
+        is_watched=is_watched,
     )
     pause = _FIRST_PAUSE
     while True:

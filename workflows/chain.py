@@ -363,6 +363,7 @@ class Chain:
             death,
             tenancy=self._tenancy,
             children=step.children,
+            is_watched=self._outbox.is_watched,
         )
         self._letters.append(letter)
         self._record.note(message, StepStatus.LOST, error)
@@ -469,7 +470,14 @@ class Chain:
         try:
             await self._courier.deliver(message, payload, Progress())
         except DeliveryLostError as death:
-            await bury(message, payload, death, tenancy=self._tenancy, children=())
+            await bury(
+                message,
+                payload,
+                death,
+                tenancy=self._tenancy,
+                children=(),
+                is_watched=self._outbox.is_watched,
+            )
             self._lost[message.receipt] = (
                 f"{message.function_id} did not undo its step: {death.lost.error[:_SHOWN_ERROR_LENGTH]}"
             )

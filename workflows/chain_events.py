@@ -42,6 +42,7 @@ class EventOutbox:
     def __init__(self, tenancy: Tenancy, *, is_watched: bool, sent: int) -> None:
         self.is_watched = is_watched
         self.sent = sent
+        self._chain_id = ""
         self._tenancy = tenancy
         self._waiting: deque[ChainEvent] = deque()
         self._telling: asyncio.Task[None] | None = None
@@ -69,14 +70,20 @@ class EventOutbox:
         if not self.is_watched:
             return
         self.sent += 1
+        info = workflow.info()
+        home = info.workflow_id.rpartition("/")[2]
+        self._chain_id = message.chain_id if message else self._chain_id or home
         data = result.payload.data if result is not None else None
         self._waiting.append(
             ChainEvent(
                 event=event,
                 sequence=self.sent,
                 at_ms=now_ms(),
-                workflow_id=workflow.info().workflow_id,
-                run_id=workflow.info().run_id,
+                workflow_id=info.workflow_id,
+                run_id=info.run_id,
+                chain_id=self._chain_id,
+                home=home,
+                first_function_id=info.workflow_type,
                 message=message,
                 attempt=attempt,
                 result=data.decode() if data is not None and len(data) <= _LARGEST_RESULT_TOLD else None,

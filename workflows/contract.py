@@ -235,6 +235,7 @@ class Message:
         restarts: How often the whole chain began again after it was compensated.
         compensates: The receipt of the step that this message undoes.
         condition_function_id: Asked before every delivery; a message to which it answers `false` is skipped.
+        is_unwatched: Whether the chain it leads to tells of no events, because it comes of an event.
     """
 
     receipt: str
@@ -258,6 +259,7 @@ class Message:
     restarts: int = 0
     compensates: str | None = None
     condition_function_id: str | None = None
+    is_unwatched: bool = False
 
 
 @dataclass(frozen=True)
@@ -308,6 +310,9 @@ class ChainEvent:
         event: A `ChainEventType`.
         sequence: Counts the events of the chain from 1.
         at_ms: Unix time.
+        chain_id: The receipt of the message that everything began with.
+        home: The receipt in the chain's workflow id.
+        first_function_id: The function that the chain began with.
         message: The step to which it happened; `None` for the whole chain.
         attempt: Which delivery of the step.
         result: What its function answered, as JSON text, if that is small.
@@ -319,6 +324,9 @@ class ChainEvent:
     at_ms: int
     workflow_id: str
     run_id: str
+    chain_id: str
+    home: str
+    first_function_id: str
     message: Message | None = None
     attempt: int | None = None
     result: str | None = None
@@ -585,6 +593,7 @@ class DeadLetter:
     Attributes:
         children: Receipts that its attempts enqueued.
         workflow_id: The chain that ran it.
+        is_watched: Whether somebody wants to be told of the chain's events.
     """
 
     tenancy: Tenancy
@@ -598,6 +607,7 @@ class DeadLetter:
     stacktrace: str | None = None
     attempts: tuple[Attempt, ...] = ()
     children: tuple[str, ...] = ()
+    is_watched: bool = False
 
 
 @dataclass(frozen=True)

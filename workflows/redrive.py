@@ -52,13 +52,19 @@ async def send_again(
         await call(letter.tenancy, Activity.JOIN_LANE, ticket)
 
 
+def _start(letter: DeadLetter, parcel: Parcel) -> ChainStart:
+    return ChainStart(
+        letter.tenancy, parcels=(parcel,), lets_attempts_finish=True, is_watched=letter.is_watched
+    )
+
+
 async def _begins(chain: str, letter: DeadLetter, parcel: Parcel, payload: RawValue) -> bool:
     """Begin a chain anew; answers whether nobody was faster."""
     message, tenancy = parcel.message, letter.tenancy
     try:
         await workflow.start_child_workflow(
             message.function_id,
-            args=[ChainStart(tenancy, parcels=(parcel,), lets_attempts_finish=True), payload],
+            args=[_start(letter, parcel), payload],
             id=chain,
             task_queue=task_queue(tenancy),
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,

@@ -32,6 +32,7 @@ class Job:
         children: Receipts that attempts before a redrive enqueued.
         restarts: How often the whole chain began again after it was compensated.
         is_undoing: Whether the step is a compensation.
+        is_unwatched: Whether what it leads to tells of no events, because it comes of one.
         context: What the handler is told of the delivery.
         enqueued: How often the attempt has enqueued each equal message: what makes a retried attempt's
             receipts equal to those of the attempt before it.
@@ -44,6 +45,7 @@ class Job:
     children: frozenset[str] = frozenset()
     restarts: int = 0
     is_undoing: bool = False
+    is_unwatched: bool = False
     context: Mapping[str, object] = field(default_factory=dict)
     enqueued: dict[bytes, int] = field(default_factory=dict)
 

@@ -92,10 +92,12 @@ def open_topics(site: Site, temporal: TemporalService) -> DurableTopics:
         site.engine,
         temporal.topics,
         temporal.enqueue_copy,
+        temporal.enqueuer.enqueue_event,
         temporal,
         settings=topic_settings(site.config),
         defaults=subscriber_defaults(site.config),
     )
+    temporal.watches_chains = topics.chain_events.is_watched
     topics.register(site.engine)
     site.closing.push_async_callback(_in_time, topics.close)
     return topics

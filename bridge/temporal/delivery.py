@@ -132,6 +132,7 @@ class EngineDeliverer:
                 children=frozenset(message.children),
                 restarts=message.restarts,
                 is_undoing=message.compensates is not None,
+                is_unwatched=message.is_unwatched,
                 context=facts,
             ),
         )

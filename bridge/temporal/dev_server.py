@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from temporalio.client import Client
 
 from bridge.errors import ConfigError
 
@@ -20,6 +21,7 @@ __all__ = ["DevServer", "DevServerSettings", "run_dev_server", "start_command"]
 
 log = structlog.get_logger("bridge.dev_server")
 
+_LOOK_AGAIN_S = 0.05
 _STOP_TIMEOUT_S = 10
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -120,9 +122,10 @@ async def run_dev_server(settings: DevServerSettings) -> AsyncIterator[DevServer
     )
     exited = asyncio.create_task(process.wait(), name="temporal dev server")
     try:
-        await _wait_until_listening(settings.port, exited)
+        address = f"127.0.0.1:{settings.port}"
+        await _wait_until_it_answers(address, exited)
         yield DevServer(
-            address=f"127.0.0.1:{settings.port}",
+            address=address,
             ui_url=f"http://127.0.0.1:{settings.ui_port}" if settings.has_ui else None,
             exited=exited,
         )
@@ -158,7 +161,8 @@ def _check_port(port: int, flag: str) -> None:
             ) from exc
 
 
-async def _wait_until_listening(port: int, exited: "asyncio.Task[int]") -> None:
+async def _wait_until_it_answers(address: str, exited: "asyncio.Task[int]") -> None:
+    """Return once the server serves calls, which it does a moment after its port is open."""
     while True:
         if exited.done():
             raise ConfigError(
@@ -166,12 +170,10 @@ async def _wait_until_listening(port: int, exited: "asyncio.Task[int]") -> None:
                 "its own message is above."
             )
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
+            await Client.connect(address)
+        except RuntimeError:
+            await asyncio.sleep(_LOOK_AGAIN_S)
         else:
-            writer.close()
-            await writer.wait_closed()
             return
 
 

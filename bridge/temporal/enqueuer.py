@@ -144,6 +144,36 @@ class TemporalEnqueuer:
         )
         return await self._accept(call, subscription.queue, terms, subscription.delay_ms)
 
+    async def enqueue_event(self, subscription: Subscription, receipt: str, group: str, data: bytes) -> None:
+        """Accept what a subscriber is told of a chain, in the order of the chain's events.
+
+        Args:
+            subscription: The subscriber.
+            receipt: Names the event and the subscriber.
+            group: The chain.
+            data: The event, as JSON.
+
+        Raises:
+            EnqueueError: Temporal did not answer in time.
+        """
+        message = Message(
+            receipt=receipt_at(self._sender.lane_of(subscription.queue, group), receipt),
+            chain_id=receipt,
+            home=receipt,
+            function_id=subscription.function_id,
+            queue=subscription.queue,
+            rules=subscription.rules,
+            namespace=subscription.namespace,
+            group=group,
+            traceparent=new_traceparent(receipt),
+            enqueued_at_ms=self._now_ms(),
+            condition_function_id=subscription.condition_function_id,
+            is_unwatched=True,
+        )
+        message = replace(message, chain_id=message.receipt, home=message.receipt)
+        async with self.accepting():
+            await self._sender.join_message(message, group, data)
+
     async def _accept(self, call: Call, queue: str, named: NamedQueue, delay_ms: int) -> str:
         fields = PayloadFields(queue, call.data)
         key = _dedupe_key(named, fields)
@@ -234,6 +264,7 @@ class TemporalEnqueuer:
                 else None
             ),
             restarts=job.restarts if job else 0,
+            is_unwatched=job is not None and job.is_unwatched,
             condition_function_id=named.condition_function_id,
         )
 
@@ -286,7 +317,7 @@ class TemporalEnqueuer:
         """Send what was enqueued outside any job: a small FIFO message needs no chain of its own."""
         size_bytes = len(payload) + len(message.metadata or "") + len(message.baggage or "")
         is_small = size_bytes <= _LANE_MESSAGE_BYTES and not message.not_before_ms
-        if message.group is not None and is_small:
+        if message.group is not None and is_small and not self._sender.is_watched(message):
             await self._sender.join_message(message, message.group, payload)
         else:
             await self._send_apart(message, payload)

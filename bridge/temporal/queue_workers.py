@@ -10,7 +10,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from activities.deliveries import Deliverer, Deliveries
+from activities.deliveries import Deliverer, Deliveries, TellChain
 from workflows.contract import Tenancy
 from workflows.names import queue_task_queue
 
@@ -57,10 +57,12 @@ class QueueWorkers:
 
     Args:
         deliverer: Runs the functions.
+        attempt_failed: Tells a chain that is watched of a failed attempt.
     """
 
-    def __init__(self, deliverer: Deliverer) -> None:
+    def __init__(self, deliverer: Deliverer, attempt_failed: TellChain) -> None:
         self._deliverer = deliverer
+        self._attempt_failed = attempt_failed
         self._wanted: dict[str, QueueWorker] = {}
         self._has_changed = asyncio.Event()
 
@@ -92,7 +94,7 @@ class QueueWorkers:
 
         Cancellation: running deliveries are cut off and tried again later.
         """
-        deliveries = Deliveries(self._deliverer)
+        deliveries = Deliveries(self._deliverer, self._attempt_failed)
         async with asyncio.TaskGroup() as tasks:
             stopping = tasks.create_task(stop.wait(), name="stop temporal workers")
             running = _Running(client, tenancy, deliveries, tasks)

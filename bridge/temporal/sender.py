@@ -15,6 +15,7 @@ from bridge.temporal.arguments import SUMMARY_LENGTH, lane_attributes, raw_value
 from bridge.temporal.connection import TemporalConnection
 from workflows.attributes import message_attributes
 from workflows.contract import (
+    AttemptFailed,
     ChainStart,
     ChildEnqueued,
     Hold,
@@ -44,19 +45,25 @@ class TemporalSender:
         connection: The way to Temporal.
         tenancy: The names to use; read at every message.
         rpc_timeout: How long one call may take.
+        watches_chains: Tells whether somebody wants to be told of the events of chains.
     """
 
     def __init__(
-        self, connection: TemporalConnection, tenancy: Callable[[], Tenancy], rpc_timeout: timedelta
+        self,
+        connection: TemporalConnection,
+        tenancy: Callable[[], Tenancy],
+        rpc_timeout: timedelta,
+        watches_chains: Callable[[], bool],
     ) -> None:
         self._connection = connection
         self._tenancy = tenancy
         self._rpc_timeout = rpc_timeout
+        self._watches_chains = watches_chains
 
     async def start_chain(self, message: Message, payload: bytes) -> None:
         """Begin a chain with a message. The id is the receipt, so a second start of it changes nothing."""
         tenancy = self._tenancy()
-        start = ChainStart(tenancy, parcels=(Parcel(message),), lets_attempts_finish=True)
+        start = replace(self._start(message), parcels=(Parcel(message),))
         try:
             await self._connection.client.start_workflow(
                 message.function_id,
@@ -110,7 +117,7 @@ class TemporalSender:
             lane_workflow_id: The lane that runs the step itself which asks for it.
         """
         if lane_workflow_id is None:
-            start = self._start()
+            start = self._start(hold.then)
         else:
             start = await self._begun_by_lane(hold.then, lane_workflow_id)
         await self._give_to_chain(start, hold.then, Signal.HOLD, [hold, raw_value(payload)])
@@ -125,7 +132,9 @@ class TemporalSender:
 
     async def move_to_chain(self, parcel: Parcel, payload: bytes) -> None:
         """Have a message go on in the chain that is its home."""
-        await self._give_to_chain(self._start(), parcel.message, Signal.ENQUEUE, [parcel, raw_value(payload)])
+        await self._give_to_chain(
+            self._start(parcel.message), parcel.message, Signal.ENQUEUE, [parcel, raw_value(payload)]
+        )
 
     async def redrive(self, parcel: Parcel, payload: bytes) -> None:
         """Send a dead message on its way again, in the chain that is its home."""
@@ -195,14 +204,25 @@ class TemporalSender:
         handle = self._connection.client.get_workflow_handle(workflow_id)
         await handle.signal(signal, args=arguments, rpc_timeout=self._rpc_timeout)
 
-    def _start(self) -> ChainStart:
-        return ChainStart(self._tenancy(), lets_attempts_finish=True)
+    def is_watched(self, message: Message) -> bool:
+        """Tell whether the chain that a message begins has somebody to tell of its events."""
+        return self._watches_chains() and not message.is_unwatched
+
+    async def attempt_failed(self, chain_workflow_id: str, word: AttemptFailed) -> None:
+        """Tell a chain that is watched of a failed attempt, if it can be told."""
+        try:
+            await self._signal(chain_workflow_id, Signal.ATTEMPT_FAILED, [word])
+        except RPCError as exc:
+            log.warning("chain not told of a failed attempt", workflow_id=chain_workflow_id, reason=str(exc))
+
+    def _start(self, message: Message) -> ChainStart:
+        return ChainStart(self._tenancy(), lets_attempts_finish=True, is_watched=self.is_watched(message))
 
     async def _begun_by_lane(self, message: Message, lane_workflow_id: str) -> ChainStart:
         """Tell a lane that the handler of its own message begins a chain, and return how that starts."""
         child = ChildEnqueued(message.home, message.receipt)
         await self._signal(lane_workflow_id, Signal.CHILD_ENQUEUED, [child])
-        return replace(self._start(), lane_step=message.home, lane_id=lane_workflow_id)
+        return replace(self._start(message), lane_step=message.home, lane_id=lane_workflow_id)
 
     async def _give_to_chain(
         self, start: ChainStart, message: Message, signal: Signal, arguments: list[Any]

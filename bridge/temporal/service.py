@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from temporalio.client import Client
 
 from activities.alerts import AlertActivities, Alerter
 from activities.bulk import BulkActivities
-from activities.operations import CronFirer, Operations
+from activities.operations import CronFirer, Operations, PublishEvents
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine
 from bridge.engine.observation import ObservedEnqueuer
@@ -89,6 +89,7 @@ class TemporalService:
         dead_letters: Where lost messages are.
         bulk: Where operations on many of them are.
         topics: Who is subscribed to durable topics.
+        watches_chains: Tells whether somebody wants to be told of the events of chains.
         ready: Set once this bridge polls for work.
     """
 
@@ -104,11 +105,12 @@ class TemporalService:
             Compensations(engine.functions, settings.compensations, self._messages, _unix_ms).of,
         )
         self._stopping = asyncio.Event()
-        self.queue_workers = QueueWorkers(self._deliverer)
+        self.watches_chains: Callable[[], bool] = lambda: False
         self.ready = asyncio.Event()
         self.connection = TemporalConnection(settings.address)
         rpc_timeout = timedelta(milliseconds=settings.enqueue.timeout_ms)
-        self._sender = TemporalSender(self.connection, self.tenancy, rpc_timeout)
+        self._sender = TemporalSender(self.connection, self.tenancy, rpc_timeout, self._is_any_chain_watched)
+        self.queue_workers = QueueWorkers(self._deliverer, self._sender.attempt_failed)
         self.enqueuer = TemporalEnqueuer(
             self._sender,
             DedupeMarkers(self.connection, self.tenancy, rpc_timeout),
@@ -135,6 +137,9 @@ class TemporalService:
         engine.on_function_offered.append(self._waiting.function_offered)
         for name, queue in queues.items():
             self.put_queue(name, queue)
+
+    def _is_any_chain_watched(self) -> bool:
+        return self.watches_chains()
 
     def tenancy(self) -> Tenancy:
         """Return the names to use now."""
@@ -182,12 +187,13 @@ class TemporalService:
         self._deliverer.stop()
         self._stopping.set()
 
-    async def run(self, fire_cron: CronFirer, alert: Alerter) -> None:
+    async def run(self, fire_cron: CronFirer, alert: Alerter, publish_events: PublishEvents) -> None:
         """Connect, however long it takes, and poll until stopped.
 
         Args:
             fire_cron: Fires cron triggers.
             alert: Calls alert functions.
+            publish_events: Tells those who watch chains of their events.
 
         Cancellation: running deliveries are cut off and tried again later.
         """
@@ -197,7 +203,7 @@ class TemporalService:
             stopping = tasks.create_task(self._stopping.wait(), name="temporal stop")
             await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
             if connecting.done():
-                await self._poll(connecting.result(), fire_cron, alert)
+                await self._poll(connecting.result(), fire_cron, alert, publish_events)
             connecting.cancel()
             waking.cancel()
 
@@ -206,7 +212,9 @@ class TemporalService:
         self._tenancy = replace(self._tenancy, has_search_attributes=await ensure_search_attributes(client))
         return client
 
-    async def _poll(self, client: Client, fire_cron: CronFirer, alert: Alerter) -> None:
+    async def _poll(
+        self, client: Client, fire_cron: CronFirer, alert: Alerter, publish_events: PublishEvents
+    ) -> None:
         while not self._stopping.is_set():
             try:
                 self.ready.set()
@@ -214,7 +222,7 @@ class TemporalService:
                     client,
                     self._tenancy,
                     self.queue_workers,
-                    operations=Operations(self._sender, fire_cron, self._end_watch.watch),
+                    operations=Operations(self._sender, fire_cron, self._end_watch.watch, publish_events),
                     bulk=BulkActivities(BulkSettler(self.connection)),
                     alerts=AlertActivities(alert),
                     stop=self._stopping,

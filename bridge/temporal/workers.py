@@ -101,6 +101,7 @@ def _workflow_worker(
             operations.redrive,
             operations.fire_cron,  # for fires that 0.1.0 began
             operations.watch,
+            operations.publish_chain_events,
             bulk.settle_dead_letters,
             alerts.call_alert_function,
         ],

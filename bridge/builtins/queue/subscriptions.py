@@ -1,10 +1,11 @@
 """The trigger types `durable:subscriber` and, under its older name, `queue` (spec 02 §5.2, §5.4)."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bridge.builtins.queue.subscriber import Demand, SubscriberDefaults, read_subscriber
+from bridge.builtins.queue.subscriber import Demand
 from bridge.builtins.queue.subscription_keeper import SubscriptionKeeper
 from bridge.engine.engine import Engine
 from bridge.engine.triggers import Binding
@@ -44,7 +45,7 @@ class Subscriptions:
         engine: Knows which workers are connected.
         keeper: Keeps subscriptions in Temporal.
         queues: Where deliveries come from.
-        defaults: For what a trigger does not say.
+        read: Reads what a trigger asks for, `None` for nothing; raises `TriggerRejectedError`.
     """
 
     def __init__(
@@ -52,12 +53,12 @@ class Subscriptions:
         engine: Engine,
         keeper: SubscriptionKeeper,
         queues: SubscriberQueues,
-        defaults: SubscriberDefaults,
+        read: Callable[[Binding], Demand | None],
     ) -> None:
         self._engine = engine
         self._keeper = keeper
         self._queues = queues
-        self._defaults = defaults
+        self._read = read
         self._shared: dict[str, _Shared] = {}
         self._queue_of: dict[str, str] = {}
         self._finishing: dict[str, asyncio.TimerHandle] = {}
@@ -68,7 +69,7 @@ class Subscriptions:
         Raises:
             TriggerRejectedError: A name is longer than Temporal takes.
         """
-        demand = read_subscriber(binding, self._defaults)
+        demand = self._read(binding)
         if demand is None:
             return
         queue = demand.subscription.queue

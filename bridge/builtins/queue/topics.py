@@ -7,8 +7,9 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from bridge.builtins.queue.chain_events import ChainEvents, SendEvent
 from bridge.builtins.queue.functions import OWNER_NAME
-from bridge.builtins.queue.subscriber import CONFIGURATION_SCHEMA, SubscriberDefaults
+from bridge.builtins.queue.subscriber import CONFIGURATION_SCHEMA, SubscriberDefaults, read_subscriber
 from bridge.builtins.queue.subscription_keeper import KeeperSettings, SubscriptionKeeper, TopicStore
 from bridge.builtins.queue.subscriptions import SubscriberQueues, Subscriptions
 from bridge.engine.calls import Call
@@ -58,6 +59,7 @@ class DurableTopics:
         engine: Runs the functions.
         topics: Where subscriptions are.
         send: Accepts copies.
+        send_event: Gives those who watch chains what they are told.
         queues: Where deliveries come from.
         settings: How subscriptions are kept.
         defaults: For what a trigger does not say.
@@ -68,6 +70,7 @@ class DurableTopics:
         engine: Engine,
         topics: Topics,
         send: SendCopy,
+        send_event: SendEvent,
         queues: SubscriberQueues,
         *,
         settings: KeeperSettings,
@@ -76,7 +79,12 @@ class DurableTopics:
         self._topics = topics
         self._send = send
         self._keeper = SubscriptionKeeper(topics, settings)
-        self._subscriptions = Subscriptions(engine, self._keeper, queues, defaults)
+        self._subscriptions = Subscriptions(
+            engine, self._keeper, queues, lambda binding: read_subscriber(binding, defaults)
+        )
+        self._chain_events = ChainEvents(
+            engine, self._keeper, topics.subscribers, queues, send_event, defaults
+        )
         self._unheard: set[str] = set()
 
     def register(self, engine: Engine) -> None:
@@ -97,6 +105,7 @@ class DurableTopics:
                     ),
                 ),
             )
+        self._chain_events.register(engine)
         for type_id in _TRIGGER_TYPES:
             engine.add_trigger_type(
                 TriggerType(
@@ -108,12 +117,19 @@ class DurableTopics:
                 )
             )
 
+    @property
+    def chain_events(self) -> ChainEvents:
+        """What tells functions of the events of chains."""
+        return self._chain_events
+
     async def run(self) -> None:
         """Keep the subscriptions in line with the triggers, for as long as Temporal takes to be reached.
 
         Cancellation: safe; call `close` afterwards.
         """
-        await self._keeper.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keeper.run(), name="keep subscriptions")
+            tasks.create_task(self._chain_events.run(), name="watch chains")
 
     async def close(self) -> None:
         """Leave the subscriptions to wait for their workers. Call it after `run` and the workers have ended.

@@ -19,7 +19,15 @@ from activities.deliveries import (
     DeliveryFailedError,
     DeliveryPostponedError,
 )
-from workflows.contract import DELIVERY_POSTPONED, Attempt, Delivery, FailureDetails, Message, RetryRules
+from workflows.contract import (
+    DELIVERY_POSTPONED,
+    Attempt,
+    AttemptFailed,
+    Delivery,
+    FailureDetails,
+    Message,
+    RetryRules,
+)
 
 convert = DataConverter.default.payload_converter
 Behaviour = Callable[[DeliveryContext, bytes], Awaitable[bytes]]
@@ -35,6 +43,10 @@ class Scripted:
         return Answer(await self._behaviour(context, payload))
 
 
+async def nobody_hears(workflow_id: str, word: AttemptFailed) -> None:
+    raise AssertionError(f"{workflow_id} is not watched: {word}")
+
+
 def message(**rules: Any) -> Message:
     return Message(receipt="r", chain_id="c", home="c", function_id="f", queue="q", rules=RetryRules(**rules))
 
@@ -44,7 +56,7 @@ async def attempt(
 ) -> bytes:
     """Make one attempt and return its result as JSON."""
     arguments = [RawValue(convert.to_payload(value)) for value in (delivery or Delivery(message()), {"n": 1})]
-    deliveries = Deliveries(Scripted(behaviour))
+    deliveries = Deliveries(Scripted(behaviour), nobody_hears)
     result: RawValue = await (environment or ActivityEnvironment()).run(deliveries.deliver, arguments)
     return result.payload.data
 
@@ -182,7 +194,7 @@ async def test_the_end_of_the_bridge_does_not_cost_an_attempt() -> None:
         await asyncio.Event().wait()
         return b""
 
-    deliveries = Deliveries(Scripted(hang))
+    deliveries = Deliveries(Scripted(hang), nobody_hears)
     arguments = [RawValue(convert.to_payload(value)) for value in (Delivery(message()), {})]
     running = asyncio.create_task(ActivityEnvironment().run(deliveries.deliver, arguments))
     await begun.wait()

@@ -31,6 +31,9 @@ class FakeSender:
     def chain_of(self, message: Message) -> str:
         return f"chain/{message.home}"
 
+    def is_watched(self, _: Message) -> bool:
+        return False
+
     def lane_of(self, queue: str, group: str) -> str:
         return f"fifo/{queue}/{group}"
 
