@@ -22,7 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.temporal.schedule_notes import away_since_ms, keeper_of
 from bridge.temporal.schedules import temporal_errors
-from workflows.contract import CronFire, Tenancy
+from workflows.contract import CronFire, Tenancy, WorkflowType
 from workflows.names import schedule_id
 
 __all__ = ["CronEntry", "Fire", "Pause", "ScheduleDesk"]
@@ -187,10 +187,13 @@ class ScheduleDesk:
             if exc.status is RPCStatusCode.NOT_FOUND:  # visibility lists what was deleted a moment ago
                 return None
             raise
+        fire = await _fire_of(described)
+        if fire is None:
+            return None
         info, state = described.info, described.schedule.state
         return CronEntry(
             key=found_id.removeprefix(schedule_id(self._tenancy, "")),
-            fire=await _fire_of(described),
+            fire=fire,
             pause=_pause_of(state.note) if state.paused else None,
             keeper=None if state.paused else keeper_of(state.note),
             next_at=tuple(info.next_action_times),
@@ -224,10 +227,12 @@ async def _end_of(handle: WorkflowHandle[object, object]) -> tuple[str, str | No
         return "failed", str(exc.cause)  # begins with the code of iii
 
 
-async def _fire_of(described: ScheduleDescription) -> CronFire:
+async def _fire_of(described: ScheduleDescription) -> CronFire | None:
+    """Return what a schedule fires; `None` when somebody else made it, under a name like ours."""
     action = described.schedule.action
-    arguments = action.args if isinstance(action, ScheduleActionStartWorkflow) else ()
-    payloads = [each for each in arguments if isinstance(each, Payload)]
+    if not isinstance(action, ScheduleActionStartWorkflow) or action.workflow != WorkflowType.CRON_FIRE:
+        return None
+    payloads = [each for each in action.args if isinstance(each, Payload)]
     (fire,) = await described.data_converter.decode(payloads, [CronFire])
     assert isinstance(fire, CronFire)  # noqa: S101 - what it was decoded as
     return fire

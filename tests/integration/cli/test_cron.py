@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from structlog.testing import capture_logs
-from temporalio.client import Client
+from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow, ScheduleSpec
 
 from bridge.cli import main
 from tests.support.bridge_process import PROGRAM
@@ -176,6 +176,22 @@ async def test_a_name_that_is_unknown_or_ambiguous_is_answered_with_the_keys(
     code, _, errors = await cron("run", "reports::three")
     assert code == 2
     assert all(key in errors for key in keys)
+
+
+async def test_a_schedule_that_somebody_else_made_is_not_listed(
+    temporal: Client, prefix: str, cron: Cron
+) -> None:
+    action = ScheduleActionStartWorkflow("theirs", id="theirs", task_queue="theirs")
+    spec = ScheduleSpec(cron_expressions=["0 0 1 1 *"])
+    foreign = await temporal.create_schedule(f"{prefix}.cron/theirs", Schedule(action=action, spec=spec))
+
+    async def is_listed() -> bool:
+        query = f"ScheduleId STARTS_WITH '{prefix}.'"
+        return bool([each async for each in await temporal.list_schedules(query)])
+
+    await eventually(is_listed)
+    assert (await cron("list", "--json"))[:2] == (0, "[]\n")
+    await foreign.delete()
 
 
 async def test_the_command_ends_as_a_process_too(config: Path) -> None:
