@@ -10,6 +10,8 @@ __all__ = [
     "DELIVERY_POSTPONED",
     "Activity",
     "AlarmStart",
+    "AnnexPage",
+    "AnnexStart",
     "Attempt",
     "AttemptFailed",
     "BulkReport",
@@ -73,6 +75,7 @@ class WorkflowType(StrEnum):
     DEDUPE = "iii.dedupe"
     ALARM = "iii.dead_letter_alarm"
     TOPIC = "iii.topic"
+    FIFO_ANNEX = "iii.fifo_annex"
 
 
 class Activity(StrEnum):
@@ -89,6 +92,9 @@ class Activity(StrEnum):
     ALERT = "iii.alert"
     WATCH = "iii.watch"
     PUBLISH_CHAIN_EVENTS = "iii.publish_chain_events"
+    LEAVE_IN_ANNEX = "iii.leave_in_annex"
+    READ_ANNEX = "iii.read_annex"
+    ANNOUNCE_ANNEX = "iii.announce_annex"
 
 
 class Memo(StrEnum):
@@ -122,22 +128,27 @@ class Signal(StrEnum):
     SUPERSEDED = "iii.superseded"
     ATTEMPT_FAILED = "iii.attempt_failed"
     RELEASE = "iii.release"
+    LEAVE = "iii.leave"
+    ANNEX_LEFT = "iii.annex_left"
 
 
 class Update(StrEnum):
-    """Updates of a dead letter, and of a topic."""
+    """Updates of a dead letter, a topic, and an annex."""
 
     REDRIVE = "iii.redrive"
     DISCARD = "iii.discard"
     SUBSCRIBE = "iii.subscribe"
     UNSUBSCRIBE = "iii.unsubscribe"
+    CLOSE_ANNEX = "iii.close_annex"
 
 
 class Query(StrEnum):
-    """Queries of a lane, and of a chain."""
+    """Queries of a lane, a chain, and an annex."""
 
     HOLDS = "iii.holds"
     CHAIN = "iii.chain"
+    ANNEXES = "iii.annexes"
+    READ_ANNEX = "iii.read_annex"
 
 
 class SearchAttribute(StrEnum):
@@ -160,6 +171,8 @@ class Pace:
         lane_check_ms: After how long a lane asks after the step whose turn it is, and a chain after its lane.
         longest_check_ms: To which these waits grow.
         events_per_run: The length at which a history continues as new; 0 leaves it to the server.
+        busy_events: The length of a history from which on Temporal may have refused it a signal.
+        places_per_run: How much of its line a lane takes along into a fresh history.
     """
 
     provider_check_ms: int = 1000
@@ -167,6 +180,8 @@ class Pace:
     lane_check_ms: int = 30_000
     longest_check_ms: int = 300_000
     events_per_run: int = 0
+    busy_events: int = 5000
+    places_per_run: int = 200
 
 
 @dataclass(frozen=True)
@@ -553,6 +568,8 @@ class LaneStart:
     Attributes:
         line: Who stood in it when the lane continued as new.
         watchers: The workflows that want to hear of a message's end, by receipt.
+        annexes: Keys of the annexes that have the rest of the line, the next one first.
+        taken: Places taken over from the first of them.
     """
 
     tenancy: Tenancy
@@ -560,6 +577,8 @@ class LaneStart:
     group: str
     line: tuple[Place, ...] = ()
     watchers: dict[str, list[str]] = field(default_factory=dict)
+    annexes: tuple[str, ...] = ()
+    taken: int = 0
 
 
 @dataclass(frozen=True)
@@ -576,6 +595,34 @@ class LaneStepEnded:
     payload: str
     compensation: Message | None = None
     undo_payload: str | None = None
+
+
+@dataclass(frozen=True)
+class AnnexStart:
+    """The argument of an annex.
+
+    Attributes:
+        key: Names it among the annexes of its group: the run that was refused a signal, or `.line` behind the
+            run that could not carry its line.
+    """
+
+    tenancy: Tenancy
+    queue: str
+    group: str
+    key: str
+
+
+@dataclass(frozen=True)
+class AnnexPage:
+    """What a lane reads from an annex: its next places, or that there are none and will be none.
+
+    Attributes:
+        follower: The key of the annex to read after this one, if this one may have been refused signals.
+    """
+
+    places: tuple[Place, ...] = ()
+    is_closed: bool = False
+    follower: str | None = None
 
 
 @dataclass(frozen=True)

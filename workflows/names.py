@@ -8,6 +8,7 @@ from workflows.contract import Tenancy
 
 __all__ = [
     "alarm_id",
+    "annex_id",
     "bulk_id",
     "chain_id",
     "cron_task_queue",
@@ -64,6 +65,11 @@ def chain_id(tenancy: Tenancy, receipt: str) -> str:
 def lane_id(tenancy: Tenancy, queue: str, group: str) -> str:
     """Return the workflow id of a FIFO group's lane."""
     return f"{tenancy.prefix}.fifo/{_segment(queue)}/{_segment(group)}"
+
+
+def annex_id(tenancy: Tenancy, queue: str, group: str, key: str) -> str:
+    """Return the workflow id of a part of a FIFO group's line that its lane could not keep."""
+    return f"{lane_id(tenancy, queue, group)}/{key}"
 
 
 def dead_letter_prefix(tenancy: Tenancy, queue: str) -> str:

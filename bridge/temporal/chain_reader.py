@@ -29,6 +29,7 @@ from bridge.engine.chains import (
 from bridge.errors import EngineError, FunctionFailedError
 from bridge.temporal.chain_history import delivered_in
 from bridge.temporal.connection import TemporalConnection
+from bridge.temporal.lanes import Lanes
 from bridge.temporal.query_text import quoted
 from workflows.contract import (
     ChainState,
@@ -79,11 +80,13 @@ class ChainReader:
 
     Args:
         connection: The way to Temporal.
+        lanes: The lines of FIFO groups.
         tenancy: The names to use.
     """
 
-    def __init__(self, connection: TemporalConnection, tenancy: Callable[[], Tenancy]) -> None:
+    def __init__(self, connection: TemporalConnection, lanes: Lanes, tenancy: Callable[[], Tenancy]) -> None:
         self._connection = connection
+        self._lanes = lanes
         self._tenancy = tenancy
 
     async def chain_of(self, receipt: str, home: str | None = None) -> str | None:
@@ -242,7 +245,8 @@ class ChainReader:
                     continue
                 raise
             if delivered is None:
-                if lane.status is WorkflowExecutionStatus.RUNNING and await self._holds(lane.id, receipt):
+                is_running = lane.status is WorkflowExecutionStatus.RUNNING
+                if is_running and await self._lanes.holds(lane.id, receipt):
                     return Ending(receipt, StepStatus.WAITING, workflow_id=lane.id)
             elif delivered.result is not None:
                 return Ending(receipt, StepStatus.COMPLETED, delivered.result, workflow_id=lane.id)
@@ -250,11 +254,6 @@ class ChainReader:
                 # A message that failed is handed to a chain, which is found as soon as it has it.
                 return Ending(receipt, StepStatus.RUNNING, workflow_id=lane.id)
         return Ending(receipt, UNKNOWN)
-
-    async def _holds(self, lane_workflow_id: str, receipt: str) -> bool:
-        handle = self._connection.client.get_workflow_handle(lane_workflow_id)
-        holds: bool = await handle.query(Query.HOLDS, receipt, result_type=bool, rpc_timeout=_RPC_TIMEOUT)
-        return holds
 
     async def _results(self, workflow_id: str, state: ChainState) -> dict[str, msgspec.Raw]:
         runs = {record.run_id for record in state.steps if record.status == StepStatus.COMPLETED}

@@ -6,27 +6,25 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from temporalio.client import WorkflowExecutionStatus, WorkflowQueryRejectedError
-from temporalio.common import QueryRejectCondition, WorkflowIDReusePolicy
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from bridge.temporal.arguments import SUMMARY_LENGTH, lane_attributes, raw_value
+from bridge.temporal.arguments import SUMMARY_LENGTH, raw_value
 from bridge.temporal.connection import TemporalConnection
+from bridge.temporal.lanes import Lanes, takes_no_more_signals
 from workflows.attributes import message_attributes
 from workflows.contract import (
     AttemptFailed,
     ChainStart,
     ChildEnqueued,
     Hold,
-    LaneStart,
     Message,
     Parcel,
-    Query,
     Signal,
     Tenancy,
     Ticket,
-    WorkflowType,
 )
 from workflows.names import chain_id, dead_letter_id, lane_id, task_queue
 
@@ -43,6 +41,7 @@ class TemporalSender:
 
     Args:
         connection: The way to Temporal.
+        lanes: The lines of FIFO groups.
         tenancy: The names to use; read at every message.
         rpc_timeout: How long one call may take.
         watches_chains: Tells whether somebody wants to be told of the events of chains.
@@ -51,11 +50,13 @@ class TemporalSender:
     def __init__(
         self,
         connection: TemporalConnection,
+        lanes: Lanes,
         tenancy: Callable[[], Tenancy],
         rpc_timeout: timedelta,
         watches_chains: Callable[[], bool],
     ) -> None:
         self._connection = connection
+        self._lanes = lanes
         self._tenancy = tenancy
         self._rpc_timeout = rpc_timeout
         self._watches_chains = watches_chains
@@ -82,7 +83,7 @@ class TemporalSender:
     async def send_apart(self, message: Message, payload: bytes) -> None:
         """Begin a chain of a message's own, and have it stand in its lane's line."""
         await self.start_chain(message, payload)
-        if (ticket := self.ticket_of(message)) is not None:
+        if (ticket := self.ticket_of(message)) is not None and not message.not_before_ms:
             await self.join_lane(ticket)
 
     async def add_step(self, message: Message, payload: bytes) -> None:
@@ -144,7 +145,7 @@ class TemporalSender:
 
     async def join_message(self, message: Message, group: str, payload: bytes) -> None:
         """Give a lane a message of its own."""
-        await self._signal_lane(message.queue, group, Signal.JOIN_MESSAGE, [message, raw_value(payload)])
+        await self._lanes.join(message.queue, group, Signal.JOIN_MESSAGE, [message, raw_value(payload)])
 
     async def join_lane(self, ticket: Ticket) -> None:
         """Make sure that a chain's step stands in its lane's line, without a trace where it does."""
@@ -154,26 +155,11 @@ class TemporalSender:
 
     async def take_turn(self, ticket: Ticket) -> None:
         """Put a chain's step in its lane's line."""
-        await self._signal_lane(ticket.queue, ticket.group, Signal.JOIN_TURN, [ticket])
+        await self._lanes.join(ticket.queue, ticket.group, Signal.JOIN_TURN, [ticket])
 
     async def lane_holds(self, lane_workflow_id: str, receipt: str) -> bool:
         """Tell whether a message stands in a lane's line."""
-        lane = self._connection.client.get_workflow_handle(lane_workflow_id)
-        try:
-            holds: bool = await lane.query(
-                Query.HOLDS,
-                receipt,
-                result_type=bool,
-                reject_condition=QueryRejectCondition.NOT_OPEN,
-                rpc_timeout=self._rpc_timeout,
-            )
-        except WorkflowQueryRejectedError:
-            return False
-        except RPCError as exc:
-            if exc.status is RPCStatusCode.NOT_FOUND:
-                return False
-            raise
-        return holds
+        return await self._lanes.holds(lane_workflow_id, receipt)
 
     async def dead_letter_is_open(self, queue: str, receipt: str) -> bool:
         """Tell whether a message is among the dead letters, neither redriven nor discarded."""
@@ -221,7 +207,12 @@ class TemporalSender:
     async def _begun_by_lane(self, message: Message, lane_workflow_id: str) -> ChainStart:
         """Tell a lane that the handler of its own message begins a chain, and return how that starts."""
         child = ChildEnqueued(message.home, message.receipt)
-        await self._signal(lane_workflow_id, Signal.CHILD_ENQUEUED, [child])
+        try:
+            await self._signal(lane_workflow_id, Signal.CHILD_ENQUEUED, [child])
+        except RPCError as exc:
+            # A crowded lane tells the chain how its step ends without having been asked.
+            if not takes_no_more_signals(exc):
+                raise
         return replace(self._start(message), lane_step=message.home, lane_id=lane_workflow_id)
 
     async def _give_to_chain(
@@ -237,19 +228,5 @@ class TemporalSender:
             start_signal_args=arguments,
             search_attributes=message_attributes(start.tenancy, message),
             static_summary=f"queue {message.queue}"[:SUMMARY_LENGTH],
-            rpc_timeout=self._rpc_timeout,
-        )
-
-    async def _signal_lane(self, queue: str, group: str, signal: Signal, arguments: list[Any]) -> None:
-        tenancy = self._tenancy()
-        await self._connection.client.start_workflow(
-            WorkflowType.FIFO_LANE,
-            LaneStart(tenancy, queue, group),
-            id=lane_id(tenancy, queue, group),
-            task_queue=task_queue(tenancy),
-            start_signal=signal,
-            start_signal_args=arguments,
-            search_attributes=lane_attributes(tenancy, queue, group),
-            static_summary=f"queue {queue}, group {group}"[:SUMMARY_LENGTH],
             rpc_timeout=self._rpc_timeout,
         )

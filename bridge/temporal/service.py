@@ -10,6 +10,7 @@ import structlog
 from temporalio.client import Client
 
 from activities.alerts import AlertActivities, Alerter
+from activities.annexes import Annexes
 from activities.bulk import BulkActivities
 from activities.operations import CronFirer, Operations, PublishEvents
 from bridge.engine.calls import Call
@@ -25,6 +26,7 @@ from bridge.temporal.dedupe_markers import DedupeMarkers
 from bridge.temporal.delivery import EngineDeliverer
 from bridge.temporal.end_watch import EndWatch
 from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue, TemporalEnqueuer
+from bridge.temporal.lanes import Lanes
 from bridge.temporal.queue_workers import QueueWorker, QueueWorkers
 from bridge.temporal.search_attributes import ensure_search_attributes
 from bridge.temporal.sender import TemporalSender
@@ -109,7 +111,10 @@ class TemporalService:
         self.ready = asyncio.Event()
         self.connection = TemporalConnection(settings.address)
         rpc_timeout = timedelta(milliseconds=settings.enqueue.timeout_ms)
-        self._sender = TemporalSender(self.connection, self.tenancy, rpc_timeout, self._is_any_chain_watched)
+        self._lanes = Lanes(self.connection, self.tenancy, rpc_timeout)
+        self._sender = TemporalSender(
+            self.connection, self._lanes, self.tenancy, rpc_timeout, self._is_any_chain_watched
+        )
         self.queue_workers = QueueWorkers(self._deliverer, self._sender.attempt_failed)
         self.enqueuer = TemporalEnqueuer(
             self._sender,
@@ -120,7 +125,7 @@ class TemporalService:
             new_id=engine.new_id,
             now_ms=_unix_ms,
         )
-        self.chains = ChainReader(self.connection, self.tenancy)
+        self.chains = ChainReader(self.connection, self._lanes, self.tenancy)
         self.chain_commands = TemporalChainCommands(self.enqueuer, self._sender, engine.new_id, _unix_ms)
         self._end_watch = EndWatch(self.chains, self._sender)
         self.dead_letters = DeadLetters(self.connection, self.tenancy)
@@ -223,6 +228,7 @@ class TemporalService:
                     self._tenancy,
                     self.queue_workers,
                     operations=Operations(self._sender, fire_cron, self._end_watch.watch, publish_events),
+                    annexes=Annexes(self._lanes),
                     bulk=BulkActivities(BulkSettler(self.connection)),
                     alerts=AlertActivities(alert),
                     stop=self._stopping,

@@ -8,6 +8,7 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.alerts import AlertActivities
+from activities.annexes import Annexes
 from activities.bulk import BulkActivities
 from activities.operations import Operations
 from bridge.temporal.queue_workers import HEARTBEAT_THROTTLE, QueueWorkers
@@ -18,13 +19,14 @@ from workflows.contract import Tenancy
 from workflows.cron_fire import CronFireWorkflow
 from workflows.dead_letter import DeadLetterBox
 from workflows.dedupe import Dedupe
+from workflows.fifo_annex import FifoAnnex
 from workflows.fifo_lane import FifoLane
 from workflows.names import cron_task_queue, task_queue
 from workflows.topic import Topic
 
 __all__ = ["WORKFLOWS", "run_workers", "sandbox"]
 
-WORKFLOWS = [Chain, FifoLane, DeadLetterBox, CronFireWorkflow, Bulk, Dedupe, Alarm, Topic]
+WORKFLOWS = [Chain, FifoLane, DeadLetterBox, CronFireWorkflow, Bulk, Dedupe, FifoAnnex, Alarm, Topic]
 _CRON_FIRES = 1000
 """How many run on this bridge at once; each waits for its function, and costs nothing else."""
 _STICKY_TIMEOUT = timedelta(seconds=5)
@@ -44,6 +46,7 @@ async def run_workers(
     queues: QueueWorkers,
     *,
     operations: Operations,
+    annexes: Annexes,
     bulk: BulkActivities,
     alerts: AlertActivities,
     stop: asyncio.Event,
@@ -56,6 +59,7 @@ async def run_workers(
         tenancy: The names to poll under.
         queues: The queues of deliveries.
         operations: Runs the activities of our own workflows.
+        annexes: Runs those of lanes whose line overflows.
         bulk: Runs that of bulk operations.
         alerts: Runs that of alarms.
         stop: Set to stop.
@@ -64,7 +68,7 @@ async def run_workers(
     Cancellation: running deliveries are cut off and tried again later.
     """
     workers = (
-        _workflow_worker(client, tenancy, operations, bulk, alerts, drain_timeout),
+        _workflow_worker(client, tenancy, operations, annexes, bulk, alerts, drain_timeout),
         _cron_worker(client, tenancy, operations, drain_timeout),
     )
     async with asyncio.TaskGroup() as tasks:
@@ -82,6 +86,7 @@ def _workflow_worker(
     client: Client,
     tenancy: Tenancy,
     operations: Operations,
+    annexes: Annexes,
     bulk: BulkActivities,
     alerts: AlertActivities,
     drain_timeout: timedelta,
@@ -102,6 +107,9 @@ def _workflow_worker(
             operations.fire_cron,  # for fires that 0.1.0 began
             operations.watch,
             operations.publish_chain_events,
+            annexes.leave_in_annex,
+            annexes.read_annex,
+            annexes.announce_annex,
             bulk.settle_dead_letters,
             alerts.call_alert_function,
         ],

@@ -297,6 +297,21 @@ async def chain_that_continues_as_new(bridge: RunningBridge, worker: FakeSdk) ->
     return await _continued(bridge, bridge.chain(receipt))
 
 
+async def crowded_lane(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    return await _continued(bridge, await _crowd(bridge, worker))
+
+
+async def lane_that_reads_annexes(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    first = await _continued(bridge, lane := await _crowd(bridge, worker))
+    second = (await first.fetch_history()).events[-1].workflow_execution_continued_as_new_event_attributes
+    return bridge.client.get_workflow_handle(lane.id, run_id=second.new_execution_run_id)
+
+
+async def annex(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    first = await _continued(bridge, lane := await _crowd(bridge, worker))
+    return bridge.client.get_workflow_handle(f"{lane.id}/{first.run_id}.line")
+
+
 async def lane_that_continues_as_new(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
     gate = Gate()
     sender = await bridge.connect()
@@ -307,8 +322,16 @@ async def lane_that_continues_as_new(bridge: RunningBridge, worker: FakeSdk) -> 
     return await _continued(bridge, bridge.lane("fifo", "g"))
 
 
+async def _crowd(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    """Have more messages join a group than its lane takes along into a fresh history."""
+    await lane_that_continues_as_new(bridge, worker)
+    return bridge.lane("fifo", "g")
+
+
 CONTINUING = 12
 SHORT = Pace(events_per_run=20)
+CROWDED = {crowded_lane, lane_that_reads_annexes, annex}
+FEW_PLACES = Pace(events_per_run=20, busy_events=20, places_per_run=2)
 SHAPES: list[Shape] = [
     chain_of_one_step,
     chain_with_a_retry_and_a_turn,
@@ -336,6 +359,9 @@ SHAPES: list[Shape] = [
     chain_of_a_redriven_message,
     chain_that_continues_as_new,
     lane_that_continues_as_new,
+    crowded_lane,
+    lane_that_reads_annexes,
+    annex,
     *SAGA_SHAPES,
 ]
 
@@ -349,6 +375,7 @@ async def record(version: str, names: Collection[str] = ()) -> None:
             if names and shape.__name__ not in names:
                 continue
             pace = SHORT if shape.__name__.endswith("continues_as_new") else Pace()
+            pace = FEW_PLACES if shape in CROWDED else pace
             async with _bridge(address, pace) as bridge:
                 handle = await shape(bridge, await bridge.connect())
                 description = await ended(handle)

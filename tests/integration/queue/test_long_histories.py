@@ -7,7 +7,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
 from tests.support.fake_sdk import Delivered
 from tests.support.handlers import Failing, Gate, Recording
-from tests.support.running_bridge import RunningBridge, ended
+from tests.support.running_bridge import RunningBridge, ended, events
 from tests.support.waiting import eventually
 from workflows.contract import Pace
 
@@ -174,6 +174,50 @@ async def test_a_line_too_long_to_carry_moves_into_chains_and_keeps_its_order(
     await bridge.eventually_handled(heard.payloads, 24)
     assert heard.of("n") == list(range(24))
     assert (await ended(bridge.chain(receipts[23]))).status is WorkflowExecutionStatus.COMPLETED
+
+
+@pytest.mark.parametrize("pace", [Pace(events_per_run=40, places_per_run=5)])
+async def test_places_too_many_to_carry_are_left_in_annexes_and_keep_their_order(
+    bridge: RunningBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflows.line._MOST_PLACES_PER_PAGE", 4)
+    worker, sender = await bridge.connect(), await bridge.connect()
+    gate, heard = Gate(), Recording()
+
+    async def parent(call: Delivered) -> None:
+        await call.enqueue("job", {"g": 1, "n": call.data["n"]}, "lines")
+
+    await worker.offer(gate=gate, job=heard, parent=parent)
+    await sender.enqueue("gate", {"g": 1}, "lines")
+    await eventually(lambda: gate.begun)
+    for n in range(40):
+        if n % 4:
+            await sender.enqueue("job", {"g": 1, "n": n}, "lines")
+        else:
+            receipt = await sender.enqueue("parent", {"n": n}, "jobs")
+            await in_line_of(bridge, receipt)
+    gate.open()
+    for n in range(40, 60):
+        await sender.enqueue("job", {"g": 1, "n": n}, "lines")
+    await eventually(lambda: len(heard.payloads) >= 60, 20)
+    assert heard.of("n") == list(range(60))
+    assert (await ended(bridge.lane("lines", "1"))).status is WorkflowExecutionStatus.COMPLETED
+    annexes = f"WorkflowType = 'iii.fifo_annex' AND WorkflowId STARTS_WITH '{bridge.prefix}.'"
+    assert (await bridge.client.count_workflows(annexes)).count >= 1
+
+
+async def in_line_of(bridge: RunningBridge, receipt: str) -> None:
+    """Return as soon as the step that a chain's first one enqueued has joined the lane."""
+
+    async def joined() -> bool:
+        tickets = [
+            payload.data
+            for event in await events(bridge.lane("lines", "1"))
+            for payload in event.workflow_execution_signaled_event_attributes.input.payloads
+        ]
+        return any(b"chain_workflow_id" in data and receipt.encode() in data for data in tickets)
+
+    await eventually(joined)
 
 
 async def test_a_lane_goes_on_in_a_fresh_history_while_a_turn_lasts(bridge: RunningBridge) -> None:
