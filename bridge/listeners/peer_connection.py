@@ -43,10 +43,12 @@ class PeerConnection(ServerConnection):
     def process_event(self, event: Any) -> None:
         """Take a frame; a peer that pings on and on and does not read the answers is dropped."""
         super().process_event(event)
-        is_ping = isinstance(event, Frame) and event.opcode is Opcode.PING
-        if is_ping and self.transport.get_write_buffer_size() > MOST_UNSENT_BYTES:
+        if isinstance(event, Frame) and event.opcode is Opcode.PING and self._hoards():
             log.warning("connection dropped: it pings and does not read the answers")
             self.transport.abort()
+
+    def _hoards(self) -> bool:
+        return self.transport.get_write_buffer_size() > MOST_UNSENT_BYTES
 
 
 def _pieces(message: bytes) -> Iterator[bytes]:

@@ -30,18 +30,24 @@ class Pressure:
         self._calls += 1
         self._outbox = outbox
 
+    @property
+    def is_high(self) -> bool:
+        """Tell whether there have been too many of them."""
+        return self._calls >= MOST_CALLS
+
     async def relieve(self) -> None:
-        """Wait, after too many of them, until the last one's outbox has room again.
+        """Wait until the outbox that was crowded last has room again.
 
         Cancellation: safe.
         """
-        if self._calls >= MOST_CALLS and self._outbox is not None:
-            self._calls = 0
+        self._calls = 0
+        if self._outbox is not None:
             await self._outbox.wait_for_room()
 
 
 def note_pressure(outbox: Outbox, message: OutboundMessage) -> None:
     """Note a message at whoever caused it. Answers do not count: they were asked for by their receiver."""
-    pressure = _current.get()
-    if pressure is not None and outbox.is_crowded and isinstance(message, CallFunction | TriggerBound):
-        pressure.note(outbox)
+    if outbox.is_crowded and isinstance(message, CallFunction | TriggerBound):
+        pressure = _current.get()
+        if pressure is not None:
+            pressure.note(outbox)

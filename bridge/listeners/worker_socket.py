@@ -218,7 +218,8 @@ class WorkerSocket:
                     session.close()
                     writer.cancel()
         except* ConnectionClosed:
-            await pressure.relieve()
+            if pressure.is_high:
+                await pressure.relieve()
 
     async def _read(
         self, connection: ServerConnection, session: WorkerSession, worker: Worker, pressure: Pressure
@@ -228,7 +229,7 @@ class WorkerSocket:
                 self._on_telemetry(frame)
             else:
                 session.receive(frame)
-            if not await worker.backlog.wait_for_room():
+            if worker.backlog.is_full and not await worker.backlog.wait_for_room():
                 log.warning("calls refused: too many are in progress", worker_id=worker.id)
             await pressure.relieve()
 
