@@ -58,7 +58,10 @@ def list_command(
     wants_json: bool,
     bridge: BridgeAddress,
 ) -> None:
-    """List the dead letters of QUEUE, the newest first; without QUEUE, count those of every queue."""
+    """List dead letters, the newest first.
+
+    Without QUEUE, count those of every queue.
+    """
     if queue is None:
         if filters:
             raise click.UsageError("filters need a QUEUE")
@@ -85,7 +88,10 @@ def list_command(
 @click.option("--json", "wants_json", is_flag=True, help="Print a JSON object.")
 @bridge_options
 def show_command(queue: str, message_id: str, wants_json: bool, bridge: BridgeAddress) -> None:
-    """Show everything about the dead letter ID of QUEUE: payload, every attempt, stack, and where to look."""
+    """Tell everything about one dead letter.
+
+    Its payload, every attempt with its error, the stack of the last one, and where to look in the Web UI.
+    """
     asked = {"topic": queue, "message_id": message_id, "details": True}
     found = msgspec.json.decode(
         _ask(bridge, "engine::queue::dlq_messages", asked), type=list[dict[str, msgspec.Raw]]
@@ -113,7 +119,10 @@ def status_command(operation_id: str, wants_json: bool, bridge: BridgeAddress) -
 @click.argument("operation_id", metavar="OPERATION")
 @bridge_options
 def cancel_command(operation_id: str, bridge: BridgeAddress) -> None:
-    """Have a bulk operation begin no more; what it has done stays done."""
+    """Have a bulk operation begin no more.
+
+    What it has done stays done.
+    """
     found = _ask(bridge, "iii::queue::cancel_operation", {"operation_id": operation_id})
     if not msgspec.json.decode(found)["cancelled"]:
         raise click.ClickException(f"no bulk operation {operation_id} runs")

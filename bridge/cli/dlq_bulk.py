@@ -18,6 +18,17 @@ from bridge.protocol import payload
 __all__ = ["describe", "discard_command", "redrive_command"]
 
 _POLL_S = 0.5
+_REDRIVE_EXAMPLES = """\b
+Examples:
+  iii-temporal dlq redrive orders 5ec7b4f5-e665-4926-b5d8-da5412c05745
+  iii-temporal dlq redrive orders --function orders::charge --error declined --rate 20
+  iii-temporal dlq redrive orders --all --limit 10        try the ten oldest first
+"""
+_DISCARD_EXAMPLES = """\b
+Examples:
+  iii-temporal dlq discard orders --older-than 30d --dry-run
+  iii-temporal dlq discard orders --older-than 30d --yes --json
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +92,23 @@ def _bulk_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command("redrive")
+@click.command("redrive", epilog=_REDRIVE_EXAMPLES)
 @_bulk_options
 def redrive_command(bridge: BridgeAddress, **given: Any) -> None:
-    """Send dead letters of QUEUE on their way again, each with all its attempts; the oldest first.
+    """Send dead letters on their way again.
 
-    Name them by ID, choose them by filters, or take --all.
+    The oldest first, each with all its attempts. Name them by ID, choose them by filters, or take --all.
     """
     request = _Request(verb="redrive", **given)
     request.check()
     _settle(bridge, request)
 
 
-@click.command("discard")
+@click.command("discard", epilog=_DISCARD_EXAMPLES)
 @click.option("--yes", is_flag=True, help="Do not ask for consent.")
 @_bulk_options
 def discard_command(bridge: BridgeAddress, yes: bool, **given: Any) -> None:
-    """Let dead letters of QUEUE go for good.
+    """Let dead letters go for good.
 
     Name them by ID, choose them by filters, or take --all. Unless they are named, their number is shown and
     consent asked for.

@@ -67,7 +67,7 @@ class DeadLetterWatch:
         """
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            if self._limits:
+            if self._limits or any(self._has_too_many.values()):
                 await self.look()
 
     async def look(self) -> None:
@@ -75,38 +75,41 @@ class DeadLetterWatch:
         try:
             queues = await self._read_queues()
             for queue in queues:
-                if limit := self._limits.get(queue.name):
+                limit = self._limits.get(queue.name)
+                if limit is not None or self._has_too_many.get(queue.name):
                     await self._compare(queue, limit)
         except BridgeError as exc:
             log.debug("dead letters not counted", reason=str(exc))
 
-    async def _compare(self, queue: QueueState, limit: DeadLetterLimit) -> None:
-        has_too_many = queue.dead_letters >= limit.threshold
+    async def _compare(self, queue: QueueState, limit: DeadLetterLimit | None) -> None:
         had_too_many = self._has_too_many.get(queue.name)
-        if has_too_many == had_too_many:
-            return
-        if has_too_many:
-            log.warning(
-                "too many dead letters: mend the cause, then redrive or discard them",
-                queue=queue.name,
-                count=queue.dead_letters,
-                threshold=limit.threshold,
-                capacity=limit.capacity,
-            )
-            if limit.alert_function_id is not None:
-                await self._alarms.begin(
-                    queue.name,
-                    limit.alert_function_id,
-                    count=queue.dead_letters,
-                    capacity=limit.capacity,
-                    threshold=limit.threshold,
-                    at_ms=self._now_ms(),
-                )
-        else:
+        if limit is None or queue.dead_letters < limit.threshold:
             if had_too_many:
                 log.info("dead letters are few enough again", queue=queue.name, count=queue.dead_letters)
-            await self._alarms.end(queue.name)
-        self._has_too_many[queue.name] = has_too_many
+            if had_too_many is not False:  # this bridge may have begun after the alarm
+                await self._alarms.end(queue.name)
+            self._has_too_many[queue.name] = False
+        elif not had_too_many:
+            await self._raise_alarm(queue, limit)
+            self._has_too_many[queue.name] = True
+
+    async def _raise_alarm(self, queue: QueueState, limit: DeadLetterLimit) -> None:
+        log.warning(
+            "too many dead letters: mend the cause, then redrive or discard them",
+            queue=queue.name,
+            count=queue.dead_letters,
+            threshold=limit.threshold,
+            capacity=limit.capacity,
+        )
+        if limit.alert_function_id is not None:
+            await self._alarms.begin(
+                queue.name,
+                limit.alert_function_id,
+                count=queue.dead_letters,
+                capacity=limit.capacity,
+                threshold=limit.threshold,
+                at_ms=self._now_ms(),
+            )
 
     async def alert(self, alarm: AlarmStart) -> None:
         """Call an alert function.

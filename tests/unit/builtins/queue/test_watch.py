@@ -22,9 +22,10 @@ class Setup:
         self.dead_letters = 0
         self.is_away = False
         self.told: list[Any] = []
+        self.limits = {"pay": DeadLetterLimit(capacity=10, threshold=8, alert_function_id="ops::alert")}
         self.watch = DeadLetterWatch(
             self.bridge.engine,
-            {"pay": DeadLetterLimit(capacity=10, threshold=8, alert_function_id="ops::alert")},
+            self.limits,
             self.read_queues,
             self,
             now_ms=lambda: 1000,
@@ -72,6 +73,13 @@ async def test_a_crossing_is_told_once_and_again_after_it_was_over(setup: Setup)
 
 async def test_a_bridge_that_begins_ends_the_alarm_of_one_that_did_not_see_the_end(setup: Setup) -> None:
     assert await setup.look(0) == ["pay is well"]
+
+
+async def test_an_alarm_ends_with_the_limit_that_it_is_about(setup: Setup) -> None:
+    await setup.look(8)
+    setup.limits.clear()
+    assert await setup.look(9) == ["pay is well"]
+    assert await setup.look(9) == []
 
 
 async def test_what_temporal_did_not_hear_is_told_at_the_next_look(setup: Setup) -> None:
