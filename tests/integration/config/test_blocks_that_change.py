@@ -1,6 +1,8 @@
 """Blocks other than the queues change while the bridge runs (spec 03 §5.6, 04 §5.5, 05 §9)."""
 
+import logging
 import socket
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -176,6 +178,51 @@ async def test_streams_move_to_another_port_and_ask_another_auth_function(
         await eventually(lambda: len(asked.payloads) == 2)
     with pytest.raises(OSError, match=r"refused|failed"):
         await connect(site.bridge.addresses.stream or "")
+
+
+async def test_streams_stay_where_they_are_if_the_new_port_is_taken(start_site: StartSite) -> None:
+    site = await start_site(iii_stream={"port": 0, "adapter": KV})
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken, capture_logs() as logs:
+        async with connect(site.bridge.addresses.stream or "") as client:
+            await site.set("iii-stream", {"port": taken.getsockname()[1], "adapter": KV})
+            (said,) = await eventually(lambda: [each for each in logs if each["log_level"] == "error"])
+            assert "already in use" in said["reason"]
+            await (await client.ping())
+    await site.eventually_serves("iii-stream", port=0)
+
+
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        {"name": "kafka"},
+        {"name": "kv", "config": {"store_method": "cloud"}},
+        {"name": "kv", "config": {"stray": 1}},
+        {"name": "redis", "config": {"lock_ttl_ms": 1}},
+    ],
+)
+async def test_an_adapter_of_cron_is_checked(start_site: StartSite, adapter: Any) -> None:
+    site = await start_site(iii_cron={"adapter": {"name": "kv"}})
+    with pytest.raises(CallFailed) as caught:
+        await site.set("iii-cron", {"adapter": adapter})
+    assert caught.value.code == "SCHEMA_INVALID"
+    assert (await site.get("iii-cron"))["adapter"]["name"] == "kv"
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    logger = logging.getLogger("bridge")
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    yield logger
+    logger.setLevel(before)
+
+
+async def test_the_level_of_the_log_changes_at_once(start_site: StartSite, logger: logging.Logger) -> None:
+    site = await start_site()
+    await site.set("iii-observability", {"level": "error"})
+    await eventually(lambda: logger.level == logging.ERROR)
+    await site.set("iii-observability", None)
+    await eventually(lambda: logger.level == logging.INFO)
 
 
 async def test_logs_are_switched_off_sampled_bounded_and_switched_on_again(start_site: StartSite) -> None:

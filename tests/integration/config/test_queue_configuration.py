@@ -122,7 +122,7 @@ async def test_another_adapter_has_no_effect(start_site: StartSite, name: str) -
     await eventually(lambda: "express" in site.bridge.bridge._live.served.queues)
     await deliver(site, "express")
     await site.bridge.stop()
-    again = await start_site(iii_queue=SEED)
+    again = await start_site()
     await deliver(again, "express")
 
 
