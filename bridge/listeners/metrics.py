@@ -125,7 +125,8 @@ class BridgeMetrics(Observer):
         """Count a message that was accepted or refused."""
 
         def end(error: ErrorBody | None) -> None:
-            queue = start.queue if start.queue in self._queues else "(unknown)"
+            is_known = start.queue in self._queues or start.queue in self._seen_queues
+            queue = start.queue if is_known else "(unknown)"
             self._enqueued.labels(queue, "refused" if error else "accepted").inc()
 
         return end
@@ -185,6 +186,7 @@ class BridgeMetrics(Observer):
     def _add_queues(self, queues: Mapping[str, DeadLetterLimit | None]) -> None:
         registry = self.registry
         self._queues = queues
+        self._seen_queues: set[str] = set()
         self._enqueued = Counter(
             "iii_queue_messages_total",
             "Messages accepted or refused.",
@@ -274,6 +276,7 @@ class BridgeMetrics(Observer):
                 gauge.clear()
             return
         self._temporal_up.set(1)
+        self._seen_queues = {queue.name for queue in queues}
         for gauge in gauges:
             gauge.clear()
         for queue in queues:

@@ -12,6 +12,7 @@ from bridge.builtins.queue import (
     ConsoleFunctions,
     DeadLetterWatch,
     DurableTopics,
+    KnownQueues,
     QueueFunctions,
 )
 from bridge.config import BridgeConfig
@@ -39,8 +40,8 @@ _PARTING_TIMEOUT_S = 5
 
 def look_at_queues(site: Site, temporal: TemporalService) -> ReadQueues:
     """Return how everybody here asks about the queues."""
-    queues = LiveMapping(site.live, lambda config: config.queues)
-    read = QueueStatistics(temporal.connection, temporal.tenancy, temporal.dead_letters, queues).read
+    names = _known_queues(site, temporal).internal_queues
+    read = QueueStatistics(temporal.connection, temporal.tenancy, temporal.dead_letters, names).read
     return SharedLook(read, time.monotonic).read
 
 
@@ -64,17 +65,17 @@ def open_queues(site: Site, temporal: TemporalService, look: ReadQueues) -> None
             return None
         return workflow_page(block.ui_url, block.namespace, workflow_id, run_id)
 
+    known = _known_queues(site, temporal)
     QueueFunctions(
         temporal.dead_letters,
-        LiveMapping(site.live, _concurrency),
-        _internal_queues,
+        known,
         link=link,
         now_ms=unix_ms,
         read_queues=look,
         limits=LiveMapping(site.live, dead_letter_limits),
     ).register(site.engine)
     ConsoleFunctions(has_routes=site.config.queue.console_routes).register(site.engine)
-    BulkFunctions(temporal.bulk, temporal.dead_letters, _internal_queues, unix_ms).register(site.engine)
+    BulkFunctions(temporal.bulk, temporal.dead_letters, known.resolve, unix_ms).register(site.engine)
     ChainFunctions(site.engine, temporal.chains, temporal.chain_commands).register(site.engine)
 
     async def apply(config: BridgeConfig) -> None:
@@ -120,10 +121,9 @@ async def _in_time(part: Callable[[], Awaitable[None]]) -> None:
             await part()
 
 
+def _known_queues(site: Site, temporal: TemporalService) -> KnownQueues:
+    return KnownQueues(LiveMapping(site.live, _concurrency), temporal.topics)
+
+
 def _concurrency(config: BridgeConfig) -> Mapping[str, int]:
     return {name: queue.concurrency for name, queue in config.queues.items()}
-
-
-async def _internal_queues(name: str) -> tuple[str, ...]:
-    """Name the internal queues that a name stands for: a named queue is its own."""
-    return (name,)

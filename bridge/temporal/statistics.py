@@ -1,7 +1,7 @@
-"""What Temporal knows of the named queues, for those who watch them."""
+"""What Temporal knows of the queues, for those who watch them."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -31,7 +31,7 @@ class QueueStatistics:
         connection: The way to Temporal.
         tenancy: The names to use.
         dead_letters: Counts dead letters.
-        queues: The named queues.
+        names: Names the queues.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class QueueStatistics:
         connection: TemporalConnection,
         tenancy: Callable[[], Tenancy],
         dead_letters: DeadLetters,
-        queues: Collection[str],
+        names: Callable[[], Awaitable[Collection[str]]],
     ) -> None:
         self._connection = connection
         self._tenancy = tenancy
         self._dead_letters = dead_letters
-        self._queues = queues
+        self._names = names
 
     async def read(self) -> Sequence[QueueState]:
         """Look at every queue.
@@ -63,7 +63,7 @@ class QueueStatistics:
 
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                return await asyncio.gather(*(look(queue) for queue in self._queues))
+                return await asyncio.gather(*(look(queue) for queue in await self._names()))
         except TimeoutError as exc:
             raise EngineError(f"Temporal did not answer within {_TIMEOUT_S} s") from exc
         except RPCError as exc:

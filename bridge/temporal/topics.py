@@ -84,8 +84,14 @@ class TemporalTopics:
         Raises:
             EngineError: Temporal, or the bridge that runs the topic, did not answer.
         """
-        with _temporal_errors(), _gone_is_well():
-            await self._update(topic, Update.UNSUBSCRIBE, departure)
+        with _temporal_errors():
+            try:
+                await self._update(topic, Update.UNSUBSCRIBE, departure)
+            except RPCError as exc:
+                if exc.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+                if await self.subscribers(topic):  # it has continued as new just now
+                    raise EngineError(f"The topic '{topic}' did not answer") from exc
 
     async def release(self, topic: str, departure: Departure) -> None:
         """Note that the function of a subscription is away from this bridge; no worker need be there.
@@ -93,8 +99,12 @@ class TemporalTopics:
         Raises:
             EngineError: Temporal did not answer.
         """
-        with _temporal_errors(), _gone_is_well():
-            await self._handle(topic).signal(Signal.RELEASE, departure, rpc_timeout=_RPC_TIMEOUT)
+        with _temporal_errors():
+            try:
+                await self._handle(topic).signal(Signal.RELEASE, departure, rpc_timeout=_RPC_TIMEOUT)
+            except RPCError as exc:
+                if exc.status is not RPCStatusCode.NOT_FOUND:  # then it has ended with its last subscription
+                    raise
 
     async def subscribers(self, topic: str) -> list[Subscriber]:
         """Return who is subscribed to a topic now, on whichever bridge, here or away.
@@ -156,16 +166,6 @@ async def _subscribers(execution: WorkflowExecution) -> list[Subscriber]:
     nobody: list[Subscriber] = []
     found: Any = await execution.memo_value(Memo.SUBSCRIBERS, nobody, type_hint=list[Subscriber])
     return list(found)
-
-
-@contextmanager
-def _gone_is_well() -> Iterator[None]:
-    """Take it for done when the topic has ended: it has no subscription."""
-    try:
-        yield
-    except RPCError as exc:
-        if exc.status is not RPCStatusCode.NOT_FOUND:
-            raise
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from bridge.settings import temporal_settings
 from bridge.temporal.alarms import DeadLetterAlarms
 from bridge.temporal.connection import TemporalAddress, TemporalConnection
 from tests.replay.saga_shapes import SAGA_SHAPES
+from tests.replay.topic_shapes import TOPIC_SHAPES
 from tests.support.fake_sdk import Delivered, FakeSdk
 from tests.support.handlers import Failing, Gate, Recording, succeed
 from tests.support.running_bridge import (
@@ -363,6 +364,7 @@ SHAPES: list[Shape] = [
     lane_that_reads_annexes,
     annex,
     *SAGA_SHAPES,
+    *TOPIC_SHAPES,
 ]
 
 

@@ -25,7 +25,8 @@ async def test_a_recorded_history_replays(name: str) -> None:
 
 def test_every_workflow_has_a_recorded_history() -> None:
     recorded = {history.workflow_id.partition("_")[0] for history in HISTORIES.values()}
-    assert recorded == {"chain", "lane", "dead", "cron", "bulk", "dedupe", "alarm", "crowded", "annex"}
+    kinds = {"chain", "lane", "dead", "cron", "bulk", "dedupe", "alarm", "crowded", "annex", "topic"}
+    assert recorded == kinds
 
 
 async def test_a_history_that_this_code_would_not_make_is_noticed() -> None:

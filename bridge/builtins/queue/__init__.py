@@ -3,6 +3,7 @@
 from bridge.builtins.queue.bulk import BulkFunctions
 from bridge.builtins.queue.console import ConsoleFunctions
 from bridge.builtins.queue.functions import QueueFunctions
+from bridge.builtins.queue.known_queues import KnownQueues
 from bridge.builtins.queue.ports import DeadLetterStore, Letter, Resolver
 from bridge.builtins.queue.subscriber import SubscriberDefaults
 from bridge.builtins.queue.subscription_keeper import KeeperSettings
@@ -16,6 +17,7 @@ __all__ = [
     "DeadLetterWatch",
     "DurableTopics",
     "KeeperSettings",
+    "KnownQueues",
     "Letter",
     "QueueFunctions",
     "Resolver",

@@ -18,7 +18,8 @@ from bridge.builtins.queue.inputs import (
     schema_of,
     wants_details,
 )
-from bridge.builtins.queue.ports import DeadLetterStore, Letter, Resolver
+from bridge.builtins.queue.known_queues import KnownQueues
+from bridge.builtins.queue.ports import DeadLetterStore, Letter
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine
 from bridge.engine.functions import BuiltinHandler, FunctionSchema
@@ -35,23 +36,21 @@ _DLQ_BROKER_TYPE = "function_queue"
 
 
 class QueueFunctions:
-    """Lists and statistics of named queues, and decisions about single dead letters.
+    """Lists and statistics of queues and topics, and decisions about single dead letters.
 
     Args:
         dead_letters: Where dead letters are.
-        concurrency: The named queues and how many messages of each run at once.
-        resolve: Finds the internal queues of a name.
+        known: Knows queues and topics.
         link: Returns the page of a workflow's run in Temporal's Web UI, if it is known where that is.
         now_ms: Unix time.
-        read_queues: Asks about the named queues; raises `BridgeError` when it gets no answer.
+        read_queues: Asks about the queues; raises `BridgeError` when it gets no answer.
         limits: When the dead letters of a queue are too many.
     """
 
     def __init__(
         self,
         dead_letters: DeadLetterStore,
-        concurrency: Mapping[str, int],
-        resolve: Resolver,
+        known: KnownQueues,
         *,
         link: Callable[[str, str], str | None],
         now_ms: Callable[[], int],
@@ -59,8 +58,7 @@ class QueueFunctions:
         limits: Mapping[str, DeadLetterLimit],
     ) -> None:
         self._dead_letters = dead_letters
-        self._concurrency = concurrency
-        self._resolve = resolve
+        self._known = known
         self._link = link
         self._now_ms = now_ms
         self._read_queues = read_queues
@@ -70,7 +68,7 @@ class QueueFunctions:
     def register(self, engine: Engine) -> None:
         """Offer the functions."""
         engine.observers.append(self._in_flight)
-        any_input = FunctionSchema(description="Count the dead letters of every queue")
+        any_input = FunctionSchema(description="Count the dead letters of queues and topics")
         functions: dict[str, tuple[BuiltinHandler, FunctionSchema]] = {
             "iii::queue::redrive_message": (
                 self._redrive_message,
@@ -80,15 +78,18 @@ class QueueFunctions:
                 self._discard_message,
                 schema_of(OneMessage, "Let one dead letter go for good"),
             ),
-            "engine::queue::list_topics": (self._list_topics, schema_of(Details, "List the named queues")),
+            "engine::queue::list_topics": (
+                self._list_topics,
+                schema_of(Details, "List the queues and topics"),
+            ),
             "engine::queue::topic_stats": (
                 self._topic_stats,
-                schema_of(Name, "Count the messages of a queue"),
+                schema_of(Name, "Count the messages of a queue or topic"),
             ),
             "engine::queue::dlq_topics": (self._dlq_topics, any_input),
             "engine::queue::dlq_messages": (
                 self._dlq_messages,
-                schema_of(Page, "List the dead letters of a queue"),
+                schema_of(Page, "List the dead letters of a queue or topic"),
             ),
         }
         for function_id, (handler, schema) in functions.items():
@@ -97,7 +98,7 @@ class QueueFunctions:
     async def _redrive_message(self, call: Call) -> msgspec.Raw:
         message = read_message(call)
         try:
-            queues = await self._resolve(message.name)
+            queues = await self._known.resolve(message.name)
             count = await self._dead_letters.redrive_message(queues, message.message_id)
         except BridgeError as exc:
             raise FunctionFailedError("redrive_message_failed", str(exc)) from exc
@@ -106,35 +107,36 @@ class QueueFunctions:
     async def _discard_message(self, call: Call) -> msgspec.Raw:
         message = read_message(call)
         try:
-            queues = await self._resolve(message.name)
+            queues = await self._known.resolve(message.name)
             count = await self._dead_letters.discard_message(queues, message.message_id)
         except BridgeError as exc:
             raise FunctionFailedError("discard_message_failed", str(exc)) from exc
         return _decided(message, count)
 
     async def _list_topics(self, call: Call) -> msgspec.Raw:
-        rows: list[dict[str, Any]] = [
-            {"name": name, "broker_type": _BROKER_TYPE, "subscriber_count": concurrency}
-            for name, concurrency in self._concurrency.items()
-        ]
-        if not wants_details(call):
-            return payload.encode(rows)
         try:
-            states = {state.name: state for state in await self._read_queues()}
+            known = await self._known.all()
+            states = {each.name: each for each in await self._read_queues()} if wants_details(call) else None
         except BridgeError as exc:
             raise FunctionFailedError("list_topics_failed", str(exc)) from exc
-        return payload.encode(
-            [row | self._state(states[row["name"]]) for row in rows if row["name"] in states]
-        )
+        rows = []
+        for each in known:
+            row = {"name": each.name, "broker_type": _BROKER_TYPE, "subscriber_count": each.consumers}
+            if states is None:
+                rows.append(row)
+            elif seen := [states[queue] for queue in each.queues if queue in states]:
+                rows.append(row | self._state(each.name, seen))
+        return payload.encode(rows)
 
-    def _state(self, state: QueueState) -> dict[str, Any]:
-        limit = self._limits.get(state.name)
+    def _state(self, name: str, seen: Sequence[QueueState]) -> dict[str, Any]:
+        limit = self._limits.get(name)
+        waiting = [state.waiting for state in seen if state.waiting is not None]
         return {
-            "depth": state.depth,
-            "oldest_ms": round(state.oldest_s * 1000),
-            "in_flight": self._in_flight.of(state.name),
-            "waiting_for_provider": state.waiting,
-            "dead_letters": state.dead_letters,
+            "depth": sum(state.depth for state in seen),
+            "oldest_ms": round(max(state.oldest_s for state in seen) * 1000),
+            "in_flight": sum(self._in_flight.of(state.name) for state in seen),
+            "waiting_for_provider": sum(waiting) if waiting else None,
+            "dead_letters": sum(state.dead_letters for state in seen),
             "dead_letter_capacity": limit.capacity if limit else None,
             "dead_letter_threshold": limit.threshold if limit else None,
         }
@@ -142,38 +144,33 @@ class QueueFunctions:
     async def _topic_stats(self, call: Call) -> msgspec.Raw:
         name = read_name(call).name
         try:
-            queues = tuple(await self._resolve(name))
-            depth = await self._dead_letters.depth(queues)
-            dlq_depth = await self._dead_letters.count(LetterFilter(queues))
+            known = await self._known.find(name)
+            depth = await self._dead_letters.depth(known.queues)
+            dlq_depth = await self._dead_letters.count(LetterFilter(known.queues))
         except BridgeError as exc:
             raise FunctionFailedError("topic_stats_failed", str(exc)) from exc
         return payload.encode(
-            {
-                "depth": depth,
-                "consumer_count": self._concurrency.get(name, 0),
-                "dlq_depth": dlq_depth,
-                "config": None,
-            }
+            {"depth": depth, "consumer_count": known.consumers, "dlq_depth": dlq_depth, "config": None}
         )
 
     async def _dlq_topics(self, _: Call) -> msgspec.Raw:
         try:
-            counts = {
-                name: await self._dead_letters.count(LetterFilter((name,))) for name in self._concurrency
-            }
+            rows = [
+                {
+                    "topic": each.name,
+                    "broker_type": _BROKER_TYPE if each.is_topic else _DLQ_BROKER_TYPE,
+                    "message_count": await self._dead_letters.count(LetterFilter(each.queues)),
+                }
+                for each in await self._known.all()
+            ]
         except BridgeError as exc:
             raise FunctionFailedError("dlq_topics_failed", str(exc)) from exc
-        return payload.encode(
-            [
-                {"topic": name, "broker_type": _DLQ_BROKER_TYPE, "message_count": count}
-                for name, count in counts.items()
-            ]
-        )
+        return payload.encode(rows)
 
     async def _dlq_messages(self, call: Call) -> msgspec.Raw:
         page = read_page(call)
         try:
-            queues = tuple(await self._resolve(page.name))
+            queues = await self._known.resolve(page.name)
             letters = await self._letters(page, queues)
         except BridgeError as exc:
             raise FunctionFailedError("dlq_messages_failed", str(exc)) from exc
