@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.integration.entrance.conftest import Start
 from tests.integration.entrance.sdk_processes import sdk_client
 from tests.support.fake_sdk import connected
 from tests.support.pki import Authority, Pair
+from tests.support.waiting import eventually
 
 CA_VARIABLE = {"python": "SSL_CERT_FILE", "node": "NODE_EXTRA_CA_CERTS"}
 
@@ -113,6 +115,23 @@ async def test_a_renewed_certificate_is_served_to_the_next_connection(
         assert await get(url, successor.trusted()) == 200
         with pytest.raises(httpx.ConnectError):
             await get(url, authority.trusted())
+
+
+async def test_a_bridge_notices_a_renewed_certificate_by_itself(
+    start: Start, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.app.Certificates", partial(Certificates, look_interval_s=0.02))
+    bridge = await start(tls=authority.sign().config)
+    successor = Authority(tmp_path, "successor")
+    successor.sign()
+
+    async def serves_the_new_one() -> bool:
+        try:
+            return await get(f"{bridge.addresses.admin}/healthz", successor.trusted()) == 200
+        except httpx.ConnectError:
+            return False
+
+    await eventually(serves_the_new_one)
 
 
 async def test_files_that_cannot_be_used_leave_the_certificate_as_it_was(authority: Authority) -> None:
