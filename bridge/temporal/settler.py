@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -61,8 +62,8 @@ class BulkSettler:
         """
         client = self._connection.client
         query = letters_at(bulk.tenancy, bulk.letters, bulk.began_at_ms)
-        found = [each async for each in search(client, query, bulk.letters)]
-        found.sort(key=lambda each: int(each.memo["failed_at_ms"]))
+        found = [_letter(each) async for each in search(client, query, bulk.letters)]
+        found.sort(key=lambda letter: letter.failed_at_ms)
         run = _Run(client, bulk.decision, operation_id, found[: bulk.limit], bulk.rate_per_s)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -83,6 +84,29 @@ class BulkSettler:
         return report
 
 
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """What is kept of each dead letter until it is settled: there may be a hundred thousand."""
+
+    workflow_id: str
+    run_id: str
+    receipt: str
+    line: str
+    failed_at_ms: int
+    is_open: bool
+
+
+def _letter(found: FoundLetter) -> _Letter:
+    return _Letter(
+        workflow_id=found.execution.id,
+        run_id=found.execution.run_id,
+        receipt=found.memo["receipt"],
+        line=found.line,
+        failed_at_ms=found.memo["failed_at_ms"],
+        is_open=found.is_open,
+    )
+
+
 class _Run:
     """One operation's letters, in lines that must keep their order, and what has become of them."""
 
@@ -91,14 +115,14 @@ class _Run:
         client: Client,
         decision: Update,
         operation_id: str,
-        letters: list[FoundLetter],
+        letters: list[_Letter],
         rate_per_s: float | None,
     ) -> None:
         self._client = client
         self._decision = decision
         self._operation_id = operation_id
         self._matched = len(letters)
-        lines: dict[str, list[FoundLetter]] = {}
+        lines: dict[str, list[_Letter]] = {}
         for letter in letters:
             lines.setdefault(letter.line, []).append(letter)
         self._lines = deque(lines.values())
@@ -145,7 +169,7 @@ class _Run:
             except TimeoutError:
                 return
 
-    async def _settle(self, letter: FoundLetter) -> bool:
+    async def _settle(self, letter: _Letter) -> bool:
         """Ask a letter to take the decision; answers whether it is out of the way of those behind it."""
         try:
             has_taken_it = await self._ask(letter)
@@ -165,9 +189,9 @@ class _Run:
         self._skipped += not has_taken_it
         return True
 
-    async def _ask(self, letter: FoundLetter) -> bool:
+    async def _ask(self, letter: _Letter) -> bool:
         """Ask, patiently where the namespace has a limit on calls."""
-        handle = self._client.get_workflow_handle(letter.execution.id, run_id=letter.execution.run_id)
+        handle = self._client.get_workflow_handle(letter.workflow_id, run_id=letter.run_id)
         pauses_s = list(_PAUSES_S)
         while True:
             try:
@@ -181,8 +205,8 @@ class _Run:
             else:
                 return has_taken_it
 
-    def _fail(self, letter: FoundLetter, why: str) -> bool:
+    def _fail(self, letter: _Letter, why: str) -> bool:
         self._failed += 1
         if len(self._errors) < _MOST_ERRORS:
-            self._errors.append(f"{letter.memo['receipt']}: {why[:_LONGEST_ERROR]}")
+            self._errors.append(f"{letter.receipt}: {why[:_LONGEST_ERROR]}")
         return False
