@@ -158,7 +158,19 @@ async def chain_with_a_delayed_turn(bridge: RunningBridge, worker: FakeSdk) -> W
     return bridge.chain((await worker.trigger("chain::delay", delay))["messageReceiptId"])
 
 
+async def chain_that_is_watched(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
+    async def first(call: Delivered) -> None:
+        await call.enqueue("a::second", {}, "plain")
+
+    await worker.register({"a::first": first, "a::second": Failing(1), "a::events": succeed})
+    trigger = {"type": "registertrigger", "id": "t-1", "trigger_type": "chain", "function_id": "a::events"}
+    await worker.send(trigger | {"config": {}})
+    await worker.settled()
+    return bridge.chain(await worker.enqueue("a::first", {}, "plain"))
+
+
 SAGA_SHAPES = [
+    chain_that_is_watched,
     chain_that_compensates,
     chain_that_compensates_what_a_lane_began,
     chain_that_drops_what_has_not_begun,
