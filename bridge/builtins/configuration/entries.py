@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import msgspec
 
@@ -14,6 +13,7 @@ from bridge.builtins.configuration.messages import (
     EventType,
     RegisterInput,
 )
+from bridge.builtins.configuration.owned import OwnedEntry
 from bridge.builtins.configuration.values import (
     Expand,
     UnsetVariableError,
@@ -28,7 +28,7 @@ from bridge.protocol import payload
 from bridge.protocol.payload import ABSENT, NULL
 from bridge.storage.port import KeyValueStore
 
-__all__ = ["Announce", "Entries", "OwnedEntry"]
+__all__ = ["Announce", "Entries"]
 
 _SCOPE = "entries"
 _ID = re.compile(r"[a-z0-9_-]{1,64}")
@@ -36,25 +36,6 @@ _ENTRY_BYTES = 1024 * 1024
 _entry_decoder = msgspec.json.Decoder(Entry)
 
 Announce = Callable[[ConfigurationEvent], None]
-
-
-@dataclass(frozen=True, slots=True)
-class OwnedEntry:
-    """An entry of the bridge itself: it follows the configuration file until somebody sets a value.
-
-    Attributes:
-        id: The entry's id, for example `iii-queue`.
-        schema: The JSON Schema of its value.
-        from_file: Gives the value of the file, as it is now.
-        check: Refuses a value that fits the schema and cannot be used, with `FunctionFailedError`.
-    """
-
-    id: str
-    name: str
-    description: str
-    schema: msgspec.Raw
-    from_file: Callable[[], msgspec.Raw]
-    check: Callable[[object], None]
 
 
 class Entries:
@@ -90,6 +71,7 @@ class Entries:
                 f"'{asked.id}' is the entry of a worker of the bridge; change it with configuration::set, "
                 "or choose another id",
             )
+        _check_size(asked.id, asked.schema, asked.initial_value, asked.metadata)
         check_schema(asked.schema)
         if asked.initial_value != ABSENT:
             self._check(asked.schema, asked.initial_value)
@@ -117,6 +99,7 @@ class Entries:
                     f"No configuration '{entry_id}' is registered; register it with its schema first "
                     "(configuration::register)",
                 )
+            _check_size(entry_id, entry.schema, value, entry.metadata)
             owned = self._owned.get(entry_id)
             if owned is None or value != NULL:
                 self._check(entry.schema, value, owned)
@@ -147,7 +130,7 @@ class Entries:
         """
         stored = await self._stored(entry_id)
         owned = self._owned.get(entry_id)
-        return stored if owned is None else _as_owned(owned, stored)
+        return stored if owned is None else owned.entry(stored)
 
     async def all(self) -> Sequence[Entry]:
         """Return every entry by id.
@@ -157,7 +140,7 @@ class Entries:
         """
         with _adapter_errors():
             stored = {entry.id: entry for entry in map(_entry_decoder.decode, await self._store.list(_SCOPE))}
-        owned = {each.id: _as_owned(each, stored.get(each.id)) for each in self._owned.values()}
+        owned = {each.id: each.entry(stored.get(each.id)) for each in self._owned.values()}
         return [entry for _, entry in sorted({**stored, **owned}.items())]
 
     async def override(self, entry_id: str) -> msgspec.Raw | None:
@@ -188,7 +171,7 @@ class Entries:
             before: What the file said before.
         """
         owned = self._owned[entry_id]
-        self._tell("configuration:updated", _as_owned(owned, None), before, owned.from_file())
+        self._tell("configuration:updated", owned.entry(None), before, owned.from_file())
 
     def _check(self, schema: msgspec.Raw, value: msgspec.Raw, owned: OwnedEntry | None = None) -> None:
         """Check a value as it will be read; one with unset variables is checked when it is read."""
@@ -206,15 +189,8 @@ class Entries:
             return _entry_decoder.decode(found.value) if found else None
 
     async def _put(self, entry: Entry) -> None:
-        text = bytes(payload.encode(entry))
-        if len(text) > _ENTRY_BYTES:
-            raise FunctionFailedError(
-                "ADAPTER_ERROR",
-                f"The entry '{entry.id}' has {len(text)} bytes; at most {_ENTRY_BYTES} are kept. "
-                "Keep large data in state and name it in the entry.",
-            )
         with _adapter_errors():
-            await self._store.set(_SCOPE, entry.id, text)
+            await self._store.set(_SCOPE, entry.id, bytes(payload.encode(entry)))
 
     def _tell(
         self, event_type: EventType, entry: Entry, old_value: msgspec.Raw, new_value: msgspec.Raw
@@ -251,9 +227,15 @@ def _check_id(entry_id: str) -> None:
         )
 
 
-def _as_owned(owned: OwnedEntry, stored: Entry | None) -> Entry:
-    value = owned.from_file() if stored is None or stored.value == NULL else stored.value
-    return Entry(owned.id, owned.name, owned.description, owned.schema, value)
+def _check_size(entry_id: str, *parts: msgspec.Raw | msgspec.UnsetType) -> None:
+    """Refuse what is too large before anything is done with it."""
+    size_bytes = sum(0 if isinstance(part, msgspec.UnsetType) else len(part) for part in parts)
+    if size_bytes > _ENTRY_BYTES:
+        raise FunctionFailedError(
+            "ADAPTER_ERROR",
+            f"The entry '{entry_id}' has {size_bytes} bytes; at most {_ENTRY_BYTES} are kept. "
+            "Keep large data in state and name it in the entry.",
+        )
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What a value means: its placeholders replaced, and checked against a JSON Schema (spec 05 §4.6)."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -100,12 +101,8 @@ def check_value(schema: msgspec.Raw, value: Any) -> None:
 
 
 def _validator(schema: msgspec.Raw) -> jsonschema_rs.Validator:
-    decoded = decode(schema, "The schema")
     try:
-        # Nothing is fetched, and a pattern takes linear time, whoever wrote it.
-        return jsonschema_rs.validator_for(
-            decoded, offline=True, pattern_options=jsonschema_rs.RegexOptions()
-        )
+        return _compiled(bytes(schema))
     except jsonschema_rs.ValidationError as exc:
         place = _spell(exc.instance_path)
         where = f" at {place}" if place else ""
@@ -113,6 +110,16 @@ def _validator(schema: msgspec.Raw) -> jsonschema_rs.Validator:
     except ValueError as exc:
         where, reason = "", str(exc)
     raise FunctionFailedError("SCHEMA_INVALID", f"the schema is no JSON Schema{where}: {reason}")
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(schema: bytes) -> jsonschema_rs.Validator:
+    # Nothing is fetched, and a pattern takes linear time, whoever wrote it.
+    return jsonschema_rs.validator_for(
+        decode(msgspec.Raw(schema), "The schema"),
+        offline=True,
+        pattern_options=jsonschema_rs.RegexOptions(),
+    )
 
 
 def _problem(error: jsonschema_rs.ValidationError) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from bridge.builtins.configuration.entries import Entries, OwnedEntry
+from bridge.builtins.configuration.entries import Entries
 from bridge.builtins.configuration.expiry import Expiry
 from bridge.builtins.configuration.functions import ConfigurationFunctions
+from bridge.builtins.configuration.owned import OwnedEntry
 from bridge.builtins.configuration.triggers import ConfigurationTriggers
 from bridge.builtins.configuration.values import Expand
 from bridge.engine.calls import Call
