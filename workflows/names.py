@@ -30,6 +30,7 @@ __all__ = [
 
 _LONGEST_SEGMENT = 200
 _LONGEST_SEARCH_TEXT = 255
+_AMBIGUOUS_COLON = re.compile(r":(?=:|$)")
 _LONGEST_QUEUE = 220
 """In characters: a task queue has at most 1,000 bytes, and a search attribute holds the whole name."""
 _DIGEST_LENGTH = 32
@@ -128,8 +129,12 @@ def topic_id(tenancy: Tenancy, topic: str) -> str:
 
 
 def subscriber_queue(topic: str, function_id: str, namespace: str) -> str:
-    """Return the internal queue of a function that is subscribed to a topic (spec 02 §5.3)."""
-    name = f"{_escaped(topic)}::{_escaped(function_id)}"
+    """Return the internal queue of a function that is subscribed to a topic (spec 02 §5.3).
+
+    Functions have `::` in their ids; a topic that could be taken for one with such a function is escaped.
+    """
+    topic = _AMBIGUOUS_COLON.sub(r"\\:", _escaped(topic))
+    name = f"{topic}::{_escaped(function_id)}"
     if namespace != "default":
         name += f"@{_escaped(namespace)}"
     return shorten(name, _LONGEST_QUEUE)

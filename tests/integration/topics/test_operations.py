@@ -13,6 +13,12 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.integration
 
 
+@pytest.fixture(autouse=True)
+def always_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Temporal says of queues is told again for some seconds otherwise."""
+    monkeypatch.setattr("bridge.temporal.shared_look._FRESH_S", 0)
+
+
 @pytest.fixture
 async def failing(bridge: RunningBridge, subscriber: Subscriber) -> Failing:
     """Two subscribers that fail at their only attempt, and two dead letters of each."""

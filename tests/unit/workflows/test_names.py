@@ -4,7 +4,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from workflows.contract import Tenancy
-from workflows.names import dead_letter_id, dead_letter_prefix, lane_id, shorten
+from workflows.names import (
+    dead_letter_id,
+    dead_letter_prefix,
+    lane_id,
+    queue_task_queue,
+    shorten,
+    subscriber_queue,
+)
 
 LONGEST_ID = 1000
 TENANCY = Tenancy("iii")
@@ -40,3 +47,40 @@ def test_texts_that_are_shortened_stay_different(text: str, other: str) -> None:
     assume(text != other)
     assert len(shorten(text, 40)) <= 40
     assert shorten(text, 40) != shorten(other, 40)
+
+
+def test_the_queue_of_a_subscriber_reads_like_its_topic_and_function() -> None:
+    assert subscriber_queue("order.created", "notify::email", "default") == "order.created::notify::email"
+    assert subscriber_queue("order:created", "email", "shop") == "order:created::email@shop"
+    assert subscriber_queue("a@b", "c\\d", "default") == r"a\@b::c\\d"
+
+
+NAMES = st.text(st.sampled_from("ab:@\\é"), min_size=1)
+
+
+@given(NAMES, NAMES, NAMES, NAMES, NAMES, NAMES)
+def test_two_subscribers_never_share_a_queue(
+    topic: str,
+    function_id: str,
+    namespace: str,
+    other_topic: str,
+    other_function_id: str,
+    other_namespace: str,
+) -> None:
+    subscriber = (topic, function_id, namespace)
+    other = (other_topic, other_function_id, other_namespace)
+    assume(subscriber != other)
+    assert subscriber_queue(*subscriber) != subscriber_queue(*other)
+
+
+def test_a_topic_is_not_taken_for_one_whose_function_has_more_parts() -> None:
+    assert subscriber_queue("a::b", "c", "default") != subscriber_queue("a", "b::c", "default")
+    assert subscriber_queue("a:", "b", "default") != subscriber_queue("a", ":b", "default")
+
+
+@given(st.text(min_size=1), st.text(min_size=1), st.text(min_size=1))
+def test_the_task_queue_of_a_subscriber_is_one_that_temporal_takes(
+    topic: str, function_id: str, namespace: str
+) -> None:
+    queue = subscriber_queue(topic * 50, function_id * 50, namespace)
+    assert len(queue_task_queue(Tenancy("p" * 63), queue).encode()) <= 1000
