@@ -130,11 +130,7 @@ class Chain:
             ApplicationError: A step was lost; its message is among the dead letters.
         """
         try:
-            while not self._is_over() and not self._must_undo() and not self._is_leaving():
-                self._tasks.begin()
-                await self._something_happens()
-            if not self._must_undo():
-                await self._tasks.all_end()
+            await self._serve()
         except asyncio.CancelledError:
             self._tasks.cancel()
             if not self._lets_attempts_finish:
@@ -142,15 +138,11 @@ class Chain:
                 raise
             self._is_cancelled = True
         if self._is_cancelled or self._must_undo():
-            await self._undo_to_the_end()
-        if self._is_cancelled and self._restart is None:
-            self._outbox.note(ChainEventType.CHAIN_FAILED, code="cancelled", error="The chain was cancelled")
-            await self._outbox.flush()
+            await self._undo_whatever_comes()
+        if self._restart is not None:
+            self._begin_again(*self._restart)
+        if self._is_cancelled:
             raise asyncio.CancelledError
-        if not self._is_over() or self._restart is not None:
-            await self._continue_as_new()
-        self._note_the_end()
-        await self._outbox.flush()
         if self._lost:
             raise ApplicationError(self._what_was_lost(), type="iii.step_lost", non_retryable=True)
         return f"{self._completed} steps completed"
@@ -159,7 +151,9 @@ class Chain:
     def enqueue(self, parcel: Parcel, payload: RawValue) -> None:
         """Take a step that a handler of this chain enqueued, or that was redriven; a known one is ignored."""
         message = parcel.message
-        if self._is_undoing and (message.redrives or message.restarts):
+        if self._is_undoing and message.compensates is not None:
+            self._saga.owe(message, payload)
+        elif self._is_undoing and (message.redrives or message.restarts):
             self._restart = self._from_the_beginning() or (parcel, payload)
         elif self._known.get(message.receipt, -1) < message.redrives:
             self._take(parcel, payload)
@@ -430,7 +424,20 @@ class Chain:
         )
         return end
 
-    async def _undo_to_the_end(self) -> None:
+    async def _serve(self) -> None:
+        """Run steps until none is left or something must be undone, in a fresh run if need be."""
+        while not self._is_over() and not self._must_undo() and not self._is_leaving():
+            self._tasks.begin()
+            await self._something_happens()
+        if not self._must_undo():
+            await self._tasks.all_end()
+        if not self._must_undo():
+            if not self._is_over():
+                await self._continue_as_new()
+            self._note_the_end()
+            await self._outbox.flush()
+
+    async def _undo_whatever_comes(self) -> None:
         """Undo in a task of its own, which a cancellation does not reach."""
         undoing = asyncio.create_task(self._undo())
         while not undoing.done():
@@ -461,6 +468,8 @@ class Chain:
             if self._saga:
                 await self._compensate(*self._saga.take_latest())
             await workflow.wait_condition(workflow.all_handlers_finished)
+        self._note_the_end()
+        await self._outbox.flush()
 
     async def _drop_what_has_not_begun(self) -> None:
         self._tasks.drop_not_begun()
@@ -496,19 +505,20 @@ class Chain:
             self._record.note(message, StepStatus.COMPLETED)
             self._outbox.note(ChainEventType.COMPENSATED, message)
 
+    def _begin_again(self, parcel: Parcel, payload: RawValue) -> NoReturn:
+        """Go on in a fresh history with a message that was redriven while the chain was being undone."""
+        start = ChainStart(
+            self._tenancy,
+            parcels=(parcel,),
+            lets_attempts_finish=True,
+            is_watched=self._outbox.is_watched,
+            events_told=self._outbox.sent,
+        )
+        workflow.continue_as_new(args=[start, payload])
+
     async def _continue_as_new(self) -> NoReturn:
         """Go on in a fresh history; what has not ended goes along, or moves if it is too much."""
         await self._outbox.flush()
-        if self._restart is not None:
-            parcel, payload = self._restart
-            again = ChainStart(
-                self._tenancy,
-                parcels=(parcel,),
-                lets_attempts_finish=True,
-                is_watched=self._outbox.is_watched,
-                events_told=self._outbox.sent,
-            )
-            workflow.continue_as_new(args=[again, payload])
         while too_much := self._too_much_to_carry():
             await move_to_chains(self._tenancy, [step.load(home=step.message.receipt) for step in too_much])
             for step in too_much:
@@ -552,7 +562,9 @@ class Chain:
         return moving
 
     def _note_the_end(self) -> None:
-        if self._lost:
+        if self._is_cancelled:
+            self._outbox.note(ChainEventType.CHAIN_FAILED, code="cancelled", error="The chain was cancelled")
+        elif self._lost:
             self._outbox.note(ChainEventType.CHAIN_FAILED, code="step_lost", error=self._what_was_lost())
         else:
             self._outbox.note(ChainEventType.CHAIN_COMPLETE)

@@ -29,15 +29,15 @@ class Saga:
 
     def __init__(self, owed: Iterable[tuple[Message, RawValue]] = ()) -> None:
         self._owed = OrderedDict((message.receipt, (message, payload)) for message, payload in owed)
-        self._known = set(self._owed)
+        self._known = {message.receipt: message.redrives for message, _ in self._owed.values()}
 
     def __len__(self) -> int:
         return len(self._owed)
 
     def owe(self, message: Message, payload: RawValue) -> None:
-        """Take a compensation; a retried attempt that declares it again changes nothing."""
-        if message.receipt not in self._known:
-            self._known.add(message.receipt)
+        """Take a compensation, perhaps a redriven one; what declares it again changes nothing."""
+        if self._known.get(message.receipt, -1) < message.redrives:
+            self._known[message.receipt] = message.redrives
             self._owed[message.receipt] = (message, payload)
 
     def take_latest(self) -> tuple[Message, RawValue]:

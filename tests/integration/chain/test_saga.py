@@ -154,6 +154,42 @@ async def test_a_compensation_that_fails_for_good_is_a_dead_letter_and_the_other
     assert undo_charge.calls[1].data["function_id"] == "charge"
 
 
+async def test_a_compensation_redriven_while_others_run_runs_again_and_nothing_else_does(
+    bridge: RunningBridge,
+) -> None:
+    worker, order = await bridge.connect(), Order("reserve", "charge", "ship")
+    await order.offer(worker)
+    undo_charge, gate = Failing(1), Gate()
+    await worker.register({"ship": Failing(), "undo::charge": undo_charge, "undo::reserve": gate})
+    receipt = await worker.enqueue("reserve", {}, "jobs")
+    await eventually(lambda: gate.begun)
+    letters = await bridge.dead_letters("jobs", 2)
+    (lost,) = [letter for letter in letters if letter["payload"].get("function_id") == "charge"]
+    await worker.trigger("iii::queue::redrive_message", {"queue": "jobs", "message_id": lost["id"]})
+    gate.open()
+    await failed(bridge, receipt)
+    assert (len(undo_charge.calls), len(gate.begun)) == (2, 1)
+    assert order.ran == ["reserve", "charge"]
+
+
+async def test_a_chain_redriven_while_it_compensates_begins_again_when_that_is_done(
+    bridge: RunningBridge,
+) -> None:
+    worker, order = await bridge.connect(), Order("reserve", "charge", "ship")
+    await order.offer(worker)
+    gate, ship = Gate(), Failing(1)
+    await worker.register({"ship": ship, "undo::reserve": gate})
+    receipt = await worker.enqueue("reserve", {}, "jobs")
+    await eventually(lambda: gate.begun)
+    (letter,) = await bridge.dead_letters("jobs")
+    await worker.trigger("iii::queue::redrive_message", {"queue": "jobs", "message_id": letter["id"]})
+    assert order.ran == ["reserve", "charge"]
+    gate.open()
+    await eventually(lambda: len(ship.calls) == 2)
+    assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.COMPLETED
+    assert order.ran == ["reserve", "charge", "reserve", "charge"]
+
+
 async def test_a_step_that_has_not_begun_does_not_begin_when_another_is_lost(bridge: RunningBridge) -> None:
     worker, sender = await bridge.connect(), await bridge.connect()
     gate, late, undo = Gate(), Recording(), Recording()
