@@ -36,7 +36,8 @@ from bridge.errors import ConfigError
 from bridge.listeners.worker_socket import SocketLimits
 from bridge.temporal.compensations import Compensation
 from bridge.temporal.connection import TemporalAddress
-from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue
+from bridge.temporal.enqueuer import EnqueueSettings
+from bridge.temporal.messages import NamedQueue
 from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY
 from bridge.temporal.queue_workers import QueueWorker
 from bridge.temporal.service import QueueSettings, TemporalSettings

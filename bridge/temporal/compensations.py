@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from bridge.engine.functions import FunctionRegistry
-from bridge.temporal.enqueuer import NamedQueue
+from bridge.temporal.messages import NamedQueue
 from workflows.contract import Message
 from workflows.names import receipt_at
 

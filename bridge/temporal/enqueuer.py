@@ -1,8 +1,6 @@
 """Messages into Temporal: a receipt is given only after Temporal has the message (spec 02 §2)."""
 
 import asyncio
-import hashlib
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -11,16 +9,14 @@ import structlog
 from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.engine.calls import Call, Job
-from bridge.engine.tracing import new_traceparent
 from bridge.errors import EnqueueError
-from bridge.protocol.payload import is_present
 from bridge.temporal.dedupe_markers import DedupeKey, DedupeMarkers
-from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY, PayloadFields
+from bridge.temporal.messages import MessageMaker, NamedQueue, dedupe_key
+from bridge.temporal.payload_fields import PayloadFields
 from bridge.temporal.sender import TemporalSender
-from workflows.contract import Message, RetryRules, Subscription, WorkflowType
-from workflows.names import receipt_at
+from workflows.contract import Message, Subscription
 
-__all__ = ["EnqueueSettings", "NamedQueue", "TemporalEnqueuer"]
+__all__ = ["EnqueueSettings", "TemporalEnqueuer"]
 
 log = structlog.get_logger("bridge.queue")
 
@@ -30,35 +26,6 @@ whose history has 50 MiB."""
 _LANE_MESSAGE_BYTES = 1024
 """The largest message that a lane keeps itself: 10,000, the most that Temporal lets join while one handler
 runs, must fit into one history."""
-
-
-@dataclass(frozen=True, slots=True)
-class NamedQueue:
-    """A queue as the enqueuer sees it.
-
-    Attributes:
-        rules: What every message takes along; a later change of the queue does not touch it.
-        group_field: The top-level payload key that names the FIFO group; `None` on a standard queue.
-        priority_field: The one with the priority; `None` treats all messages alike.
-        max_priority: The highest priority.
-        delay_field: The one with the milliseconds before the first delivery.
-        dedupe_field: The one whose value makes messages of the queue the same.
-        dedupe_window_ms: For how long after the first one.
-        group: The one FIFO group of all messages, whatever their payload.
-        condition_function_id: Asked before every delivery.
-        holds_groups: Whether a group waits while its lost message is a dead letter.
-    """
-
-    rules: RetryRules
-    group_field: str | None = None
-    priority_field: str | None = None
-    max_priority: int = DEFAULT_MAX_PRIORITY
-    delay_field: str | None = None
-    dedupe_field: str | None = None
-    dedupe_window_ms: int = 300_000
-    group: str | None = None
-    condition_function_id: str | None = None
-    holds_groups: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +69,10 @@ class TemporalEnqueuer:
         self._sender = sender
         self._markers = markers
         self._address = address
-        self._queues = queues
         self._settings = settings
-        self._new_id = new_id
-        self._now_ms = now_ms
+        self._maker = MessageMaker(
+            queues, sender.lane_of, settings.payload_limit_bytes, new_id=new_id, now_ms=now_ms
+        )
 
     async def enqueue(self, call: Call, queue: str, *, delay_ms: int = 0) -> str:
         """Accept a message and return its receipt.
@@ -123,7 +90,7 @@ class TemporalEnqueuer:
 
         Cancellation: the message may or may not have been accepted.
         """
-        return await self._accept(call, queue, self._named(queue), delay_ms)
+        return await self._accept(call, queue, self._maker.queue(queue), delay_ms)
 
     async def enqueue_copy(self, call: Call, subscription: Subscription) -> str:
         """Accept a subscriber's copy of a published message, as any message is, and return its receipt.
@@ -156,28 +123,14 @@ class TemporalEnqueuer:
         Raises:
             EnqueueError: Temporal did not answer in time.
         """
-        message = Message(
-            receipt=receipt_at(self._sender.lane_of(subscription.queue, group), receipt),
-            chain_id=receipt,
-            home=receipt,
-            function_id=subscription.function_id,
-            queue=subscription.queue,
-            rules=subscription.rules,
-            namespace=subscription.namespace,
-            group=group,
-            traceparent=new_traceparent(receipt),
-            enqueued_at_ms=self._now_ms(),
-            condition_function_id=subscription.condition_function_id,
-            is_unwatched=True,
-        )
-        message = replace(message, chain_id=message.receipt, home=message.receipt)
+        message = self._maker.event(subscription, receipt, group)
         async with self.accepting():
             await self._sender.join_message(message, group, data)
 
     async def _accept(self, call: Call, queue: str, named: NamedQueue, delay_ms: int) -> str:
         fields = PayloadFields(queue, call.data)
-        key = _dedupe_key(named, fields)
-        message = self._message(call, queue, named, fields, delay_ms)
+        key = dedupe_key(named, fields)
+        message = self._maker.make(call, queue, named, fields, delay_ms)
         if call.job is not None and message.receipt in call.job.children:
             return message.receipt
         async with self.accepting():
@@ -214,74 +167,7 @@ class TemporalEnqueuer:
         Raises:
             EnqueueError: The queue is unknown, or the payload does not fit.
         """
-        return self._message(call, queue, self._named(queue), PayloadFields(queue, call.data))
-
-    def _named(self, queue: str) -> NamedQueue:
-        named = self._queues.get(queue)
-        if named is None:
-            raise EnqueueError(
-                f"Queue '{queue}' not found. Configured queues: {', '.join(sorted(self._queues))}. "
-                "Add it under queue_configs in the configuration."
-            )
-        return named
-
-    def _message(
-        self, call: Call, queue: str, named: NamedQueue, fields: PayloadFields, delay_ms: int = 0
-    ) -> Message:
-        if call.function_id in set(WorkflowType):
-            raise EnqueueError(f"The function id '{call.function_id}' is taken by the bridge; rename it.")
-        size_bytes = len(call.data) + len(call.metadata) + len(call.baggage or "")
-        if size_bytes > self._settings.payload_limit_bytes:
-            raise EnqueueError(
-                f"The payload has {size_bytes} bytes, metadata and baggage included; Temporal takes at most "
-                f"{self._settings.payload_limit_bytes}. Put large data in your own storage and "
-                "enqueue a reference to it."
-            )
-        group = fields.group(named.group_field) if named.group_field else named.group
-        delay_ms = max(delay_ms, fields.delay_ms(named.delay_field) if named.delay_field else 0)
-        receipt = self._receipt(call, queue, group)
-        job = call.job
-        now_ms = self._now_ms()
-        return Message(
-            receipt=receipt,
-            chain_id=job.chain_id if job else receipt,
-            home=job.home if job else receipt,
-            function_id=call.function_id,
-            queue=queue,
-            rules=named.rules,
-            namespace=call.namespace,
-            group=group,
-            parent=job.receipt if job else None,
-            metadata=bytes(call.metadata).decode() if is_present(call.metadata) else None,
-            traceparent=call.traceparent or new_traceparent(receipt),
-            baggage=call.baggage,
-            enqueued_at_ms=now_ms,
-            holds_group=named.holds_groups,
-            not_before_ms=now_ms + delay_ms if delay_ms else 0,
-            priority_key=(
-                fields.priority_key(named.priority_field, named.max_priority)
-                if named.priority_field
-                else None
-            ),
-            restarts=job.restarts if job else 0,
-            is_unwatched=job is not None and job.is_unwatched,
-            condition_function_id=named.condition_function_id,
-        )
-
-    def _receipt(self, call: Call, queue: str, group: str | None) -> str:
-        """Make a receipt: inside an attempt, one that the next attempt will make again."""
-        job = call.job
-        if job is None:
-            fresh = self._new_id()
-            return fresh if group is None else receipt_at(self._sender.lane_of(queue, group), fresh)
-        if job.receipt is None:
-            return receipt_at(job.home, self._new_id())
-        what = f"{call.function_id}\0{queue}\0{call.namespace}\0".encode()
-        digest = hashlib.sha256(what + bytes(call.data)).digest()
-        occurrence = job.enqueued.get(digest, 0)
-        job.enqueued[digest] = occurrence + 1
-        derived = uuid.uuid5(uuid.UUID(job.receipt), f"{digest.hex()}/{occurrence}")
-        return receipt_at(job.home, str(derived))
+        return self._maker.make(call, queue, self._maker.queue(queue), PayloadFields(queue, call.data))
 
     async def _send_unless_duplicate(self, message: Message, payload: bytes, key: DedupeKey) -> str:
         """Send a message if it is the first one with its value; answers the receipt of the first one.
@@ -369,9 +255,3 @@ class TemporalEnqueuer:
             f"{self._settings.timeout_ms} ms, so no receipt can be given. Try again when it is back; "
             "enqueue works then without a restart."
         )
-
-
-def _dedupe_key(named: NamedQueue, fields: PayloadFields) -> DedupeKey | None:
-    if named.dedupe_field is None:
-        return None
-    return DedupeKey(fields.dedupe_value(named.dedupe_field), named.dedupe_window_ms)

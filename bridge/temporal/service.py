@@ -25,8 +25,9 @@ from bridge.temporal.dead_letters import DeadLetters
 from bridge.temporal.dedupe_markers import DedupeMarkers
 from bridge.temporal.delivery import EngineDeliverer
 from bridge.temporal.end_watch import EndWatch
-from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue, TemporalEnqueuer
+from bridge.temporal.enqueuer import EnqueueSettings, TemporalEnqueuer
 from bridge.temporal.lanes import Lanes
+from bridge.temporal.messages import NamedQueue
 from bridge.temporal.queue_workers import QueueWorker, QueueWorkers
 from bridge.temporal.search_attributes import ensure_search_attributes
 from bridge.temporal.sender import TemporalSender

@@ -15,7 +15,8 @@ from bridge.errors import EnqueueError
 from bridge.protocol import payload
 from bridge.protocol.payload import ABSENT
 from bridge.temporal.connection import TemporalAddress
-from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue
+from bridge.temporal.enqueuer import EnqueueSettings
+from bridge.temporal.messages import NamedQueue
 from bridge.temporal.queue_workers import QueueWorker
 from bridge.temporal.service import QueueSettings, TemporalService, TemporalSettings
 from tests.support.running_bridge import ended

@@ -13,7 +13,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from bridge.engine.calls import Call, Job
 from bridge.errors import EnqueueError
 from bridge.temporal.dedupe_markers import DedupeKey
-from bridge.temporal.enqueuer import EnqueueSettings, NamedQueue, TemporalEnqueuer
+from bridge.temporal.enqueuer import EnqueueSettings, TemporalEnqueuer
+from bridge.temporal.messages import NamedQueue
 from workflows.contract import Message, RetryRules, Ticket
 
 STEP = str(uuid.UUID(int=7))
