@@ -37,9 +37,15 @@ async def open_pubsub(site: Site) -> None:
     if block is None:
         return
     # A topic is a Redis channel of that name, so that other programs can publish and listen as well.
-    broker = await open_broker(block.adapter, namespace=None)
-    site.closing.push_async_callback(broker.close)
-    PubSub(broker).register(site.engine)
+    pubsub = PubSub(await open_broker(block.adapter, namespace=None))
+    site.closing.push_async_callback(pubsub.close)
+    pubsub.register(site.engine)
+
+    async def apply(config: BridgeConfig) -> None:
+        if config.pubsub is not None:
+            await pubsub.apply(await open_broker(config.pubsub.adapter, namespace=None))
+
+    site.live.on_change("iii-pubsub", apply)
 
 
 async def open_stream(site: Site) -> tuple[Stream, str] | None:

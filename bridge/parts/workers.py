@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from bridge.builtins.channels import ChannelTable
 from bridge.builtins.exec import Exec
-from bridge.config import BridgeConfig, ListenerBlock
+from bridge.config import BridgeConfig, ExecBlock, ListenerBlock
 from bridge.errors import ConfigError
 from bridge.listeners.channel_socket import ChannelSocket
 from bridge.listeners.worker_socket import WorkerSocket
@@ -44,11 +44,28 @@ async def open_workers(
 async def open_processes(site: Site) -> None:
     """Start what the file lists, once workers can connect."""
     blocks = site.config.processes
-    for number, block in enumerate(blocks, start=1):
+    running: list[Exec] = []
+
+    async def start(number: int, block: ExecBlock) -> Exec:
         name = "exec" if len(blocks) == 1 else f"exec-{number}"
         processes = Exec(exec_settings(block), site.engine.spawn, name=name, clock_s=time.monotonic)
         await processes.start()
-        site.closing.push_async_callback(processes.close)
+        return processes
+
+    async def close() -> None:
+        for processes in reversed(running):
+            await processes.close()
+
+    async def apply(config: BridgeConfig) -> None:
+        for index, (old, new) in enumerate(zip(site.config.processes, config.processes, strict=True)):
+            if old != new:
+                await running[index].close()
+                running[index] = await start(index + 1, new)
+
+    site.closing.push_async_callback(close)
+    for number, block in enumerate(blocks, start=1):
+        running.append(await start(number, block))
+    site.live.on_change("iii-exec", apply)
 
 
 async def _listen(

@@ -52,7 +52,7 @@ class Subscriptions:
             return
         if topic not in self._bindings:
             self._bindings[topic] = {}
-            self._broker.subscribe(topic, Subscriber(partial(self._deliver, topic)))
+            self._subscribe(topic)
         self._bindings[topic][binding.id] = binding
         self._topics[binding.id] = topic
 
@@ -65,6 +65,16 @@ class Subscriptions:
         if not self._bindings[topic]:
             del self._bindings[topic]
             self._broker.unsubscribe(topic)
+
+    def move(self, broker: Broker) -> None:
+        """Have the messages of all topics handed over by another broker from now on."""
+        left, self._broker = self._broker, broker
+        for topic in self._bindings:
+            self._subscribe(topic)
+            left.unsubscribe(topic)
+
+    def _subscribe(self, topic: str) -> None:
+        self._broker.subscribe(topic, Subscriber(partial(self._deliver, topic)))
 
     def _deliver(self, topic: str, message: bytes) -> None:
         for binding in list(self._bindings[topic].values()):

@@ -34,11 +34,13 @@ class PubSub:
     Nothing is kept: who subscribes later, or whose worker is away, misses the message.
 
     Args:
-        broker: Carries messages to every bridge it connects, this one included; it belongs to pub/sub alone.
+        broker: Carries messages to every bridge it connects, this one included; it belongs to pub/sub alone,
+            which closes it.
     """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
+        self._subscriptions: Subscriptions | None = None
 
     def register(self, engine: Engine) -> None:
         """Offer `publish` and the `subscribe` trigger type."""
@@ -57,11 +59,12 @@ class PubSub:
                 ),
             ),
         )
+        self._subscriptions = Subscriptions(engine, self._broker)
         engine.add_trigger_type(
             TriggerType(
                 id="subscribe",
                 description="Runs a function with the data of each message published to a topic.",
-                provider=Subscriptions(engine, self._broker),
+                provider=self._subscriptions,
                 owner_name=OWNER_NAME,
                 configuration_schema=payload.encode(
                     {
@@ -72,6 +75,32 @@ class PubSub:
                 ),
             )
         )
+
+    async def apply(self, broker: Broker) -> None:
+        """Carry messages by another broker from now on; the one before is closed.
+
+        Raises:
+            StorageError: The new one does not answer; nothing has changed.
+
+        Cancellation: one of the two brokers may stay open.
+        """
+        left = self._broker
+        self._move(broker)
+        try:
+            await broker.settle()
+        except StorageError:
+            self._move(left)
+            raise
+        await left.close()
+
+    async def close(self) -> None:
+        """Hand over no message any more."""
+        await self._broker.close()
+
+    def _move(self, broker: Broker) -> None:
+        self._broker = broker
+        if self._subscriptions is not None:
+            self._subscriptions.move(broker)
 
     async def _publish(self, call: Call) -> msgspec.Raw:
         message = decode_input(call, _publish_decoder)

@@ -1,6 +1,7 @@
 """`iii-exec` (spec 05 §7)."""
 
-from typing import Annotated
+from collections.abc import Container
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -16,6 +17,8 @@ class ExecBlock(Block):
         commands: Shell commands; all but the last run to their end, the last keeps running.
         watch: Globs; a change to a matching file starts the commands again.
     """
+
+    live: ClassVar[Container[str]] = ("exec", "watch")
 
     commands: Annotated[tuple[str, ...], Field(strict=False, alias="exec")]
     watch: Annotated[tuple[str, ...], Field(strict=False)] = ()

@@ -32,7 +32,7 @@ class ConfigFile:
     def write(self, **blocks: Any) -> None:
         """Write the file with these blocks (`_` is `-`), beside those that every test has."""
         self.blocks = {name.replace("_", "-"): config for name, config in blocks.items()}
-        base = bridge_config(self._address, self._prefix, {})["workers"]
+        base = bridge_config(self._address, self._prefix, {}, heartbeat_timeout_ms=10_000)["workers"]
         store = {"adapter": {"config": {"directory": str(self._directory / "entries")}}}
         known = [each for each in base if each["name"] not in self.blocks]
         listed = [{"name": name, "config": config} for name, config in self.blocks.items()]

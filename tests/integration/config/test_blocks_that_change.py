@@ -191,6 +191,36 @@ async def test_streams_stay_where_they_are_if_the_new_port_is_taken(start_site: 
     await site.eventually_serves("iii-stream", port=0)
 
 
+async def test_pubsub_stays_where_it_is_if_the_new_server_does_not_answer(
+    start_site: StartSite, port: int
+) -> None:
+    site = await start_site(iii_pubsub={})
+    recording = Recording()
+    await site.worker.offer(hear=recording)
+    await site.worker.trigger(
+        "engine::register_trigger",
+        {"trigger_type": "subscribe", "function_id": "hear", "config": {"topic": "orders"}},
+    )
+    url = f"redis://127.0.0.1:{port}"
+    with capture_logs() as logs:
+        await site.set("iii-pubsub", {"adapter": {"name": "redis", "config": {"redis_url": url}}})
+        await eventually(lambda: [each for each in logs if each["log_level"] == "error"])
+    await site.worker.trigger("publish", {"topic": "orders", "data": 1})
+    await eventually(lambda: recording.payloads == [1])
+
+
+async def test_other_commands_take_the_place_of_those_that_run(start_site: StartSite, tmp_path: Path) -> None:
+    def command(name: str) -> dict[str, Any]:
+        return {"exec": [f"echo > {tmp_path}/{name}; sleep 600; echo > {tmp_path}/never"]}
+
+    site = await start_site(iii_exec=command("first"))
+    await eventually((tmp_path / "first").exists)
+    site.file.edit(iii_exec=command("second"))
+    await eventually((tmp_path / "second").exists)
+    await site.bridge.stop()
+    assert not (tmp_path / "never").exists()
+
+
 @pytest.mark.parametrize(
     "adapter",
     [

@@ -69,10 +69,14 @@ async def alert_nobody(_: object) -> None:
     """Nothing watches dead letters here."""
 
 
+async def tell_nobody(*_: object) -> None:
+    """Nobody watches chains here."""
+
+
 @pytest.fixture
 async def durable(temporal_address: str, prefix: str) -> AsyncIterator[Durable]:
     durable = Durable(temporal_address, prefix)
-    running = asyncio.create_task(durable.service.run(fire_nothing, alert_nobody))
+    running = asyncio.create_task(durable.service.run(fire_nothing, alert_nobody, tell_nobody))
     await durable.service.ready.wait()
     yield durable
     durable.released.set()

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.builtins.pubsub import PubSub
 from bridge.engine.calls import Call
-from bridge.errors import FunctionFailedError
+from bridge.errors import FunctionFailedError, StorageError
 from bridge.protocol.payload import ABSENT
 from bridge.storage import LocalBroker, Subscriber
 from tests.unit.builtins.broken_broker import BrokenBroker
@@ -40,6 +40,44 @@ async def harness() -> AsyncIterator[EngineHarness]:
     PubSub(LocalBroker()).register(harness.engine)
     yield harness
     await harness.aclose()
+
+
+class SilentBroker(CountingBroker):
+    """A broker whose server does not answer."""
+
+    async def settle(self) -> None:
+        raise StorageError("no answer")
+
+
+async def test_another_broker_takes_over_all_subscriptions_and_the_one_before_is_closed() -> None:
+    harness, before, after = EngineHarness(), CountingBroker(), CountingBroker()
+    pubsub = PubSub(before)
+    pubsub.register(harness.engine)
+    received = harness.recorder("notify")
+    harness.bind("subscribe", "notify", {"topic": "orders"})
+    await pubsub.apply(after)
+    harness.bind("subscribe", "notify", {"topic": "more"})
+    await publish(harness, "orders", 1)
+    await publish(harness, "more", 2)
+    assert received == [1, 2]
+    assert before.asked == ["subscribe orders", "unsubscribe orders"]
+    with pytest.raises(StorageError, match="closed"):
+        await before.publish("orders", b"3")
+    await pubsub.close()
+    with pytest.raises(StorageError, match="closed"):
+        await after.publish("orders", b"3")
+
+
+async def test_a_broker_that_does_not_answer_takes_nothing_over() -> None:
+    harness, before = EngineHarness(), CountingBroker()
+    pubsub = PubSub(before)
+    pubsub.register(harness.engine)
+    received = harness.recorder("notify")
+    harness.bind("subscribe", "notify", {"topic": "orders"})
+    with pytest.raises(StorageError, match="no answer"):
+        await pubsub.apply(SilentBroker())
+    await publish(harness, "orders", 1)
+    assert received == [1]
 
 
 async def publish(harness: EngineHarness, topic: str, data: Any) -> None:
