@@ -37,6 +37,7 @@ from bridge.listeners.worker_socket import SocketLimits
 from bridge.temporal.compensations import Compensation
 from bridge.temporal.connection import TemporalAddress
 from bridge.temporal.enqueuer import EnqueueSettings
+from bridge.temporal.function_caller import FunctionActivitySettings
 from bridge.temporal.messages import NamedQueue
 from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY
 from bridge.temporal.queue_workers import QueueWorker
@@ -212,6 +213,11 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
             function_id: Compensation(each.function_id, each.queue)
             for function_id, each in block.compensations.items()
         },
+        function_activities=FunctionActivitySettings(
+            tuple(map(Pattern, block.function_activities.functions)),
+            block.function_activities.namespace,
+            block.function_activities.concurrency,
+        ),
         drain_timeout_ms=block.drain_timeout_ms,
         heartbeat_timeout_ms=block.heartbeat_timeout_ms,
     )

@@ -9,7 +9,7 @@ from temporalio.exceptions import ActivityError
 
 from workflows.calls import run_activity
 from workflows.contract import Activity, AlarmStart, Signal, WorkflowType
-from workflows.names import task_queue
+from workflows.names import operations_task_queue
 
 __all__ = ["Alarm"]
 
@@ -47,7 +47,7 @@ async def _call(start: AlarmStart) -> str:
         await run_activity(
             Activity.ALERT,
             start,
-            task_queue=task_queue(start.tenancy),
+            task_queue=operations_task_queue(start.tenancy),
             start_to_close_timeout=_CALL_TIMEOUT,
             retry_policy=_RETRIES,
         )

@@ -8,7 +8,7 @@ from temporalio.common import RetryPolicy
 
 from workflows.calls import now_ms, run_activity
 from workflows.contract import Activity, BulkReport, BulkStart, WorkflowType
-from workflows.names import task_queue
+from workflows.names import operations_task_queue
 
 __all__ = ["Bulk"]
 
@@ -31,7 +31,7 @@ class Bulk:
             Activity.SETTLE_DEAD_LETTERS,
             replace(start, began_at_ms=now_ms()),
             result_type=BulkReport,
-            task_queue=task_queue(start.tenancy),
+            task_queue=operations_task_queue(start.tenancy),
             start_to_close_timeout=_LONGEST,
             heartbeat_timeout=timedelta(milliseconds=start.heartbeat_timeout_ms),
             retry_policy=_RETRIES,

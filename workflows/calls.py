@@ -10,7 +10,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from workflows.contract import Activity, Signal, Tenancy
-from workflows.names import task_queue
+from workflows.names import operations_task_queue
 
 __all__ = ["call", "now_ms", "run_activity", "signal", "wait_until"]
 
@@ -57,7 +57,7 @@ async def call(
     return await run_activity(
         activity,
         *arguments,
-        task_queue=task_queue(tenancy),
+        task_queue=operations_task_queue(tenancy),
         result_type=result_type,
         start_to_close_timeout=_OWN_ACTIVITY_TIMEOUT,
         retry_policy=_OWN_RETRIES,

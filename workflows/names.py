@@ -16,6 +16,7 @@ __all__ = [
     "dead_letter_prefix",
     "dedupe_id",
     "lane_id",
+    "operations_task_queue",
     "queue_task_queue",
     "receipt_at",
     "receipt_tag",
@@ -39,8 +40,13 @@ _TAG_LENGTH = len("00000000-0000")
 
 
 def task_queue(tenancy: Tenancy) -> str:
-    """Return the task queue of workflows and of our own activities."""
+    """Return the task queue of our workflows, and of functions that other people's workflows call."""
     return tenancy.prefix
+
+
+def operations_task_queue(tenancy: Tenancy) -> str:
+    """Return the task queue of our own activities: calls of functions would hold them up on theirs."""
+    return f"{tenancy.prefix}.operations"
 
 
 def cron_task_queue(tenancy: Tenancy) -> str:

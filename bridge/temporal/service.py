@@ -12,6 +12,7 @@ from temporalio.client import Client
 from activities.alerts import AlertActivities, Alerter
 from activities.annexes import Annexes
 from activities.bulk import BulkActivities
+from activities.functions import FunctionActivities
 from activities.operations import CronFirer, Operations, PublishEvents
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine
@@ -26,6 +27,7 @@ from bridge.temporal.dedupe_markers import DedupeMarkers
 from bridge.temporal.delivery import EngineDeliverer
 from bridge.temporal.end_watch import EndWatch
 from bridge.temporal.enqueuer import EnqueueSettings, TemporalEnqueuer
+from bridge.temporal.function_caller import EngineFunctionCaller, FunctionActivitySettings
 from bridge.temporal.lanes import Lanes
 from bridge.temporal.messages import NamedQueue
 from bridge.temporal.queue_workers import QueueWorker, QueueWorkers
@@ -64,6 +66,7 @@ class TemporalSettings:
         heartbeat_timeout_ms: After how long a silent bridge counts as lost.
         pace: How patient our workflows are.
         compensations: What undoes the functions' effects, by function id.
+        function_activities: Which functions other people's workflows may call.
     """
 
     address: TemporalAddress
@@ -73,6 +76,7 @@ class TemporalSettings:
     heartbeat_timeout_ms: int = 10_000
     pace: Pace = field(default_factory=Pace)
     compensations: Mapping[str, Compensation] = field(default_factory=dict)
+    function_activities: FunctionActivitySettings = field(default_factory=FunctionActivitySettings)
 
 
 class TemporalService:
@@ -107,6 +111,7 @@ class TemporalService:
             engine.new_id,
             Compensations(engine.functions, settings.compensations, self._messages, _unix_ms).of,
         )
+        self._function_caller = EngineFunctionCaller(engine, settings.function_activities, engine.new_id)
         self._stopping = asyncio.Event()
         self.watches_chains: Callable[[], bool] = lambda: False
         self.ready = asyncio.Event()
@@ -232,6 +237,8 @@ class TemporalService:
                     annexes=Annexes(self._lanes),
                     bulk=BulkActivities(BulkSettler(self.connection)),
                     alerts=AlertActivities(alert),
+                    functions=FunctionActivities(self._function_caller),
+                    function_concurrency=self._settings.function_activities.concurrency,
                     stop=self._stopping,
                     drain_timeout=timedelta(milliseconds=self._settings.drain_timeout_ms),
                 )

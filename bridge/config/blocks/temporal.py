@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from bridge.config.block import Bind, Block, Milliseconds, Name, Port, PositiveMilliseconds, conflict
 from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
+from bridge.config.blocks.interop import FunctionActivitiesBlock
 from bridge.config.hosts import is_loopback
 
 __all__ = ["AdminBlock", "TemporalBlock", "TlsBlock", "WorkerOutboxLimits"]
@@ -133,6 +134,7 @@ class TemporalBlock(Block):
             them over, or be refused.
         compensations: What undoes what a function did, by function id; it wins over the function's own
             metadata. A function id alone is short for `{function_id: …}`.
+        function_activities: Which functions workflows may call as activities.
         admin: Health and metrics.
         worker_outbox: Limits for slow workers.
     """
@@ -157,5 +159,6 @@ class TemporalBlock(Block):
     compensations: Mapping[Name, Annotated[CompensationBlock, BeforeValidator(_spelled_out)]] = Field(
         default_factory=dict
     )
+    function_activities: FunctionActivitiesBlock = FunctionActivitiesBlock()
     admin: AdminBlock = AdminBlock()
     worker_outbox: WorkerOutboxLimits = WorkerOutboxLimits()

@@ -1,0 +1,44 @@
+"""Workflows of people who know Temporal, not the bridge."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType
+
+
+@dataclass
+class FunctionCall:
+    """A function to call as an activity."""
+
+    task_queue: str
+    function_id: str
+    arguments: list[Any] = field(default_factory=list)
+    with_bytes: bool = False
+    attempts: int = 1
+    start_to_close_s: float = 10
+    heartbeat_s: float | None = None
+
+
+@workflow.defn(name="CallsFunction")
+class CallsFunction:
+    """Calls one function as an activity and returns what it answers."""
+
+    @workflow.run
+    async def run(self, call: FunctionCall) -> Any:
+        return await workflow.execute_activity(
+            call.function_id,
+            args=[b"\x00"] if call.with_bytes else call.arguments,
+            task_queue=call.task_queue,
+            start_to_close_timeout=timedelta(seconds=call.start_to_close_s),
+            heartbeat_timeout=timedelta(seconds=call.heartbeat_s) if call.heartbeat_s else None,
+            retry_policy=RetryPolicy(
+                maximum_attempts=call.attempts, initial_interval=timedelta(milliseconds=50)
+            ),
+            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
+
+
+WORKFLOWS = [CallsFunction]
