@@ -1,4 +1,4 @@
-"""More messages join one group than one run of a workflow takes signals: 10,000 by default, 30 here."""
+"""More messages join one group than one run of a workflow takes signals: 10,000 by default, 20 here."""
 
 import asyncio
 from collections import defaultdict
@@ -20,7 +20,7 @@ from workflows.contract import Pace
 
 pytestmark = pytest.mark.integration
 
-SIGNALS_PER_RUN = 30
+SIGNALS_PER_RUN = 20
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -46,7 +46,7 @@ def pace() -> Pace:
         turn_check_ms=1000,
         lane_check_ms=1000,
         longest_check_ms=1000,
-        events_per_run=3 * SIGNALS_PER_RUN,
+        events_per_run=4 * SIGNALS_PER_RUN,
         busy_events=SIGNALS_PER_RUN,
     )
 
@@ -116,7 +116,7 @@ async def test_steps_of_chains_join_a_crowded_group_too(bridge: RunningBridge) -
     heard = Recording()
 
     async def parent(call: Delivered) -> None:
-        for n in range(10):
+        for n in range(6):
             await call.enqueue("job", {"g": 1, "n": call.data["from"] + n}, "lines")
 
     await worker.offer(parent=parent, job=heard)
@@ -127,7 +127,7 @@ async def test_steps_of_chains_join_a_crowded_group_too(bridge: RunningBridge) -
     await worker.settled()
     gate.open()
     assert (await ended(bridge.chain(receipt), 20)).status is WorkflowExecutionStatus.COMPLETED
-    assert sorted(heard.of("n")) == list(range(SIGNALS_PER_RUN + 10))
+    assert sorted(heard.of("n")) == list(range(SIGNALS_PER_RUN + 6))
     steps = [n for n in heard.of("n") if n >= SIGNALS_PER_RUN]
     assert steps == sorted(steps)
 
@@ -176,5 +176,5 @@ async def test_who_was_left_behind_by_a_lane_that_is_terminated_is_served_by_the
     await keep_busy([worker], sender)
     await send(sender, range(SIGNALS_PER_RUN + 10))
     await bridge.lane("lines", "1").terminate()
-    await bridge.eventually_handled(heard.payloads, 11)  # the lane took the gate and 29 of them along
+    await bridge.eventually_handled(heard.payloads, 11)  # the lane took the gate and 19 of them along
     assert heard.of("n") == list(range(SIGNALS_PER_RUN - 1, SIGNALS_PER_RUN + 10))
