@@ -39,7 +39,8 @@ async def bridge_process(config: Path) -> AsyncIterator[BridgeProcess]:
     )
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
-            yield BridgeProcess(process, await _worker_url(process))
+            worker_url = await _worker_url(process)
+        yield BridgeProcess(process, worker_url)
     finally:
         if process.returncode is None:
             process.terminate()
