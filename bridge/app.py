@@ -23,7 +23,7 @@ from bridge.parts.data import open_pubsub, open_state, open_stream
 from bridge.parts.entries import open_entries
 from bridge.parts.queues import look_at_queues, open_cron, open_queues, open_topics, watch_dead_letters
 from bridge.parts.site import Site, unix_ms
-from bridge.parts.telemetry import open_admin, open_observability
+from bridge.parts.telemetry import open_admin, open_codec, open_observability
 from bridge.parts.web import open_channels, open_http, open_http_functions
 from bridge.parts.workers import open_processes, open_workers
 from bridge.reload import Reloading
@@ -104,6 +104,7 @@ class Bridge:
             look = look_at_queues(site, temporal)
             watch = watch_dead_letters(site, temporal, look)
             admin = await self._open_admin(site, temporal, look)
+            await open_codec(site)
             cron = open_cron(site, temporal)
             topics = open_topics(site, temporal)
             addresses = await self._open(site, temporal, look, admin)

@@ -1,5 +1,6 @@
 """What each part is told: the configuration, translated into the parts' own settings."""
 
+from base64 import b64decode
 from pathlib import Path
 
 from temporalio.service import TLSConfig
@@ -29,6 +30,7 @@ from bridge.config import (
     StreamKvAdapter,
     TemporalBlock,
 )
+from bridge.config.blocks.payloads import CodecBlock
 from bridge.engine.access import AccessRules, ExposedIds, ExposedMetadata, Pattern
 from bridge.engine.observation import DeadLetterLimit
 from bridge.entrance import Entrance
@@ -39,6 +41,7 @@ from bridge.temporal.connection import TemporalAddress
 from bridge.temporal.enqueuer import EnqueueSettings
 from bridge.temporal.function_caller import FunctionActivitySettings
 from bridge.temporal.messages import NamedQueue
+from bridge.temporal.payload_codec import PayloadKeys, PayloadSettings, data_converter
 from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY
 from bridge.temporal.queue_workers import QueueWorker
 from bridge.temporal.service import QueueSettings, TemporalSettings
@@ -52,6 +55,7 @@ __all__ = [
     "exec_settings",
     "http_functions_settings",
     "http_settings",
+    "payload_settings",
     "queue_settings",
     "socket_limits",
     "state_settings",
@@ -113,7 +117,7 @@ def cron_settings(config: BridgeConfig) -> CronSettings:
 
 
 def entrance(
-    block: ListenerBlock | HttpBlock | StreamBlock | AdminBlock, certificates: Certificates
+    block: ListenerBlock | HttpBlock | StreamBlock | AdminBlock | CodecBlock, certificates: Certificates
 ) -> Entrance:
     """Translate how clients get into a listener.
 
@@ -204,6 +208,7 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
             namespace=block.namespace,
             api_key=block.api_key.get_secret_value() if block.api_key else None,
             tls=tls,
+            converter=data_converter(payload_settings(block)),
         ),
         prefix=block.prefix,
         enqueue=EnqueueSettings(
@@ -220,6 +225,20 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
         ),
         drain_timeout_ms=block.drain_timeout_ms,
         heartbeat_timeout_ms=block.heartbeat_timeout_ms,
+    )
+
+
+def payload_settings(block: TemporalBlock) -> PayloadSettings:
+    """Translate how Temporal is given payloads."""
+    encryption = block.payloads.encryption
+    return PayloadSettings(
+        compress_from_bytes=block.payloads.compress_from_bytes,
+        encryption=PayloadKeys(
+            encryption.active_key,
+            {key_id: b64decode(key.get_secret_value()) for key_id, key in encryption.keys.items()},
+        )
+        if encryption
+        else None,
     )
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import structlog
 from temporalio.client import Client
+from temporalio.converter import DataConverter
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, TLSConfig
 
@@ -30,12 +31,14 @@ class TemporalAddress:
         target: `host:port` of the frontend.
         namespace: Temporal's namespace.
         tls: Certificates, or whether to use TLS at all.
+        converter: How payloads are written and read.
     """
 
     target: str
     namespace: str
     api_key: str | None = None
     tls: TLSConfig | bool = False
+    converter: DataConverter = DataConverter.default
 
 
 class TemporalConnection:
@@ -96,6 +99,7 @@ class TemporalConnection:
                 namespace=self.address.namespace,
                 api_key=self.address.api_key,
                 tls=self.address.tls,
+                data_converter=self.address.converter,
                 runtime=self._runtime,
                 identity=self._identity,
             )

@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from bridge.config.block import Bind, Block, Milliseconds, Name, Port, PositiveMilliseconds, conflict
 from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
 from bridge.config.blocks.interop import FunctionActivitiesBlock
+from bridge.config.blocks.payloads import CodecBlock, PayloadsBlock
 from bridge.config.hosts import is_loopback
 
 __all__ = ["AdminBlock", "TemporalBlock", "TlsBlock", "WorkerOutboxLimits"]
@@ -137,6 +138,8 @@ class TemporalBlock(Block):
         function_activities: Which functions workflows may call as activities.
         admin: Health and metrics.
         worker_outbox: Limits for slow workers.
+        payloads: How Temporal is given payloads.
+        codec_endpoint: Where the Web UI has payloads decoded; `None` serves none.
     """
 
     address: Annotated[str, AfterValidator(_host_and_port)] = "127.0.0.1:7233"
@@ -162,3 +165,5 @@ class TemporalBlock(Block):
     function_activities: FunctionActivitiesBlock = FunctionActivitiesBlock()
     admin: AdminBlock = AdminBlock()
     worker_outbox: WorkerOutboxLimits = WorkerOutboxLimits()
+    payloads: PayloadsBlock = PayloadsBlock()
+    codec_endpoint: CodecBlock | None = None

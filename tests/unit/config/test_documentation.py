@@ -87,7 +87,10 @@ def mapping_keys(
         yield from keys_of(root, mapping, f"{path}.")
     elif isinstance(mapping["additionalProperties"], dict):
         (entry,) = alternatives(root, mapping["additionalProperties"])
-        yield from keys_of(root, entry, f"{path}.<name>.")
+        if "properties" in entry:
+            yield from keys_of(root, entry, f"{path}.<name>.")
+        else:
+            yield path, default_of(key, value, parent)
     elif mapping["additionalProperties"]:
         yield path, default_of(key, value, parent)
 

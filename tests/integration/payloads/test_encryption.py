@@ -1,0 +1,159 @@
+"""Payloads that only the bridge can read, and the endpoint that reads them for others (docs/payloads.md)."""
+
+import asyncio
+import base64
+import json
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from temporalio.client import Client, WorkflowExecutionStatus
+
+from tests.support.fake_sdk import Delivered
+from tests.support.handlers import Failing, Gate, Recording
+from tests.support.running_bridge import RunningBridge, StartBridge, ended
+from tests.support.temporal_server import free_port
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+SECRET = "4929-7226-5703"
+TOKEN = "let-me-read"
+TEMPORAL_CLI = Path(sysconfig.get_path("scripts")) / "temporal"
+
+
+def key(number: int) -> str:
+    return base64.b64encode(bytes([number]) * 32).decode()
+
+
+def encrypted(active: str = "one", **keys: str) -> dict[str, Any]:
+    return {"encryption": {"active_key": active, "keys": keys or {"one": key(1)}}}
+
+
+@pytest.fixture
+def queues() -> dict[str, Any]:
+    return {
+        "jobs": {"max_retries": 1},
+        "lines": {"type": "fifo", "message_group_field": "group", "max_retries": 2, "backoff_ms": 1},
+    }
+
+
+async def everything(client: Client, prefix: str) -> bytes:
+    """Return all that Temporal keeps of a tenancy's workflows, as somebody without the key sees it."""
+    found = bytearray()
+    async for execution in client.list_workflows(f"WorkflowId STARTS_WITH '{prefix}.'"):
+        found += execution.raw_info.SerializeToString()
+        handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
+        async for event in handle.fetch_history_events():
+            found += event.SerializeToString()
+    return bytes(found)
+
+
+async def test_nothing_of_a_payload_can_be_read_in_temporal_and_everything_works(
+    start_bridge: StartBridge, queues: dict[str, Any], temporal: Client
+) -> None:
+    bridge = await start_bridge(queues, payloads=encrypted() | {"compress_from_bytes": 100})
+    worker, undone = await bridge.connect(), Recording()
+
+    async def first(call: Delivered) -> dict[str, str]:
+        await call.enqueue("second", {"group": "g", "card": SECRET}, "lines", metadata={"card": SECRET})
+        return {"card": SECRET}
+
+    await worker.register({"first": first}, {"compensate": "undo"})
+    await worker.register({"second": Failing(text=f"declined: {SECRET}"), "undo": undone})
+    receipt = await worker.enqueue("first", {"card": SECRET, "note": "x" * 500}, "jobs")
+    assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.FAILED
+    assert undone.payloads[0]["input"]["card"] == SECRET
+    (letter,) = await bridge.dead_letters("lines")
+    assert (letter["payload"]["card"], letter["error"]) == (SECRET, f"declined: {SECRET}")
+    found = await worker.trigger("chain::get", {"receipt": receipt})
+    assert found["steps"][0]["result"] == {"card": SECRET}
+    kept = await everything(temporal, bridge.prefix)
+    assert b"binary/encrypted" in kept
+    assert SECRET.encode() not in kept
+
+
+async def test_a_new_key_takes_over_while_messages_are_in_flight(
+    start_bridge: StartBridge, queues: dict[str, Any]
+) -> None:
+    before = await start_bridge(queues, payloads=encrypted())
+    worker = await before.connect()
+    gate = Gate()
+    await worker.register({"slow": gate})
+    receipt = await worker.enqueue("slow", {"card": SECRET}, "jobs")
+    waiting = await worker.enqueue("absent", {"card": SECRET}, "jobs")
+    await eventually(lambda: gate.begun)
+    await before.stop()
+    after = await start_bridge(queues, payloads=encrypted("two", one=key(1), two=key(2)))
+    heard = Recording()
+    await (await after.connect()).register({"slow": heard, "absent": heard})
+    for each in (receipt, waiting):
+        assert (await ended(after.chain(each))).status is WorkflowExecutionStatus.COMPLETED
+    assert heard.of("card") == [SECRET, SECRET]
+
+
+async def test_the_codec_endpoint_reads_for_those_who_have_a_token(
+    start_bridge: StartBridge, queues: dict[str, Any], temporal_address: str
+) -> None:
+    port = free_port()
+    origin = "http://ui.example"
+    endpoint = {"port": port, "tokens": [TOKEN], "allowed_origins": [origin]}
+    bridge = await start_bridge(queues, payloads=encrypted(), codec_endpoint=endpoint)
+    worker = await bridge.connect()
+    await worker.register({"job": Recording()})
+    receipt = await worker.enqueue("job", {"card": SECRET}, "jobs")
+    await ended(bridge.chain(receipt))
+    url = f"http://127.0.0.1:{port}"
+
+    assert SECRET not in await shown(temporal_address, bridge, receipt)
+    codec = ("--codec-endpoint", url, "--codec-auth", f"Bearer {TOKEN}")
+    assert SECRET in await shown(temporal_address, bridge, receipt, *codec)
+
+    async with httpx.AsyncClient(base_url=url) as browser:
+        preflight = {"origin": origin, "access-control-request-method": "POST"}
+        allowed = await browser.options("/decode", headers=preflight)
+        assert allowed.headers["access-control-allow-origin"] == origin
+        refused = await browser.options("/decode", headers=preflight | {"origin": "http://evil.example"})
+        assert "access-control-allow-origin" not in refused.headers
+        assert (await browser.post("/decode", json={"payloads": []})).status_code == 401
+        good = {"authorization": f"Bearer {TOKEN}"}
+        assert (await browser.post("/decode", content=b"{", headers=good)).status_code == 400
+        foreign = {
+            "metadata": {
+                "encoding": base64.b64encode(b"binary/encrypted").decode(),
+                "encryption-key-id": base64.b64encode(b"nine").decode(),
+            },
+            "data": "",
+        }
+        unknown = await browser.post("/decode", json={"payloads": [foreign]}, headers=good)
+        assert unknown.status_code == 400
+        assert "'nine'" in unknown.json()["error"]
+        plain = {"metadata": {"encoding": base64.b64encode(b"json/plain").decode()}, "data": "MQ=="}
+        there = (await browser.post("/encode", json={"payloads": [plain]}, headers=good)).json()
+        assert there["payloads"][0] != plain
+        back = (await browser.post("/ns/decode", json=there, headers=good)).json()
+        assert back == {"payloads": [plain]}
+
+
+async def shown(address: str, bridge: RunningBridge, receipt: str, *options: str) -> str:
+    """Return what Temporal's own command line shows of a chain."""
+    show = ("workflow", "show", "--workflow-id", bridge.chain(receipt).id, "--output", "json")
+    process = await asyncio.create_subprocess_exec(
+        str(TEMPORAL_CLI), *show, "--address", address, *options, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    told = json.loads(output)
+    texts = [base64.b64decode(data).decode(errors="replace") for data in datas(told)]
+    return json.dumps(told) + "".join(texts)
+
+
+def datas(told: Any) -> list[str]:
+    """Return every `data` in a JSON value."""
+    if isinstance(told, dict):
+        own = [told["data"]] if isinstance(told.get("data"), str) else []
+        return own + [data for value in told.values() for data in datas(value)]
+    if isinstance(told, list):
+        return [data for value in told for data in datas(value)]
+    return []
