@@ -27,10 +27,10 @@ from workflows.contract import (
 )
 from workflows.run_length import is_long
 
-__all__ = ["Topic"]
+__all__ = ["MOST_SUBSCRIPTIONS", "Topic"]
 
 _FIRST_SUBSCRIPTION = timedelta(minutes=1)
-_MOST_SUBSCRIPTIONS = 300
+MOST_SUBSCRIPTIONS = 300
 """Temporal takes 2 MB of memo; an id may have 1,000 characters."""
 
 
@@ -75,9 +75,9 @@ class Topic:
     @subscribe.validator
     def has_room(self, request: SubscribeRequest) -> None:
         """Refuse a subscription that would not fit into the memo."""
-        if request.subscription.queue not in self._entries and len(self._entries) >= _MOST_SUBSCRIPTIONS:
+        if request.subscription.queue not in self._entries and len(self._entries) >= MOST_SUBSCRIPTIONS:
             raise ApplicationError(
-                f"The topic '{self._topic}' has {_MOST_SUBSCRIPTIONS} subscriptions, and no more fit"
+                f"The topic '{self._topic}' has {MOST_SUBSCRIPTIONS} subscriptions, and no more fit"
             )
 
     @workflow.update(name=Update.UNSUBSCRIBE)

@@ -18,7 +18,7 @@ __all__ = ["KeeperSettings", "SubscriptionKeeper", "TopicStore"]
 log = structlog.get_logger("bridge.queue")
 
 _CONCURRENT_CHANGES = 8
-_LONGEST_PAUSE_MS = 5000
+_LONGEST_PAUSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +147,15 @@ class SubscriptionKeeper:
         await self._topics.wait()
         self._is_connected = True
         now_s = asyncio.get_running_loop().time
+        renewal_s = now_s() + self._settings.renewal_ms / 1000
+        pause_s = 0.0
         while True:
-            renewal_s = now_s() + self._settings.renewal_ms / 1000
-            while now_s() < renewal_s:
-                await self._until_settled()
+            if now_s() >= renewal_s:
+                self._renew()
+                renewal_s = now_s() + self._settings.renewal_ms / 1000
+            pause_s = await self._try_to_settle(pause_s)
+            if not self._changes:
                 await self._has_changed_before(renewal_s)
-            for queue, hold in self._held.items():
-                renewal = _Hold(hold.topic, hold.subscription, hold.triggers, renews=True)
-                self._changes.setdefault(queue, renewal)
 
     async def close(self) -> None:
         """Tell that this bridge leaves. Call it after `run` has ended and the workers are gone.
@@ -189,20 +190,24 @@ class SubscriptionKeeper:
         except TimeoutError:
             return
 
-    async def _until_settled(self) -> None:
-        pause_ms = self._settings.retry_pause_ms
-        has_failed = False
-        while self._changes:
-            try:
-                await self._settle()
-            except BridgeError as exc:
-                if not has_failed:
-                    log.warning("subscriptions not in line with the triggers; trying again", reason=str(exc))
-                has_failed = True
-                await asyncio.sleep(pause_ms / 1000)
-                pause_ms = min(pause_ms * 2, _LONGEST_PAUSE_MS)
-        if has_failed:
+    def _renew(self) -> None:
+        for queue, hold in self._held.items():
+            renewal = _Hold(hold.topic, hold.subscription, hold.triggers, renews=True)
+            self._changes.setdefault(queue, renewal)
+
+    async def _try_to_settle(self, last_pause_s: float) -> float:
+        """Carry out what has changed, or wait a little; answers how long it waited."""
+        try:
+            await self._settle()
+        except BridgeError as exc:
+            if not last_pause_s:
+                log.warning("subscriptions not in line with the triggers; trying again", reason=str(exc))
+            pause_s = min(last_pause_s * 2 or self._settings.retry_pause_ms / 1000, _LONGEST_PAUSE_S)
+            await asyncio.sleep(pause_s)
+            return pause_s
+        if last_pause_s:
             log.info("subscriptions in line with the triggers again")
+        return 0
 
     async def _settle(self) -> None:
         """Carry out what has changed; what fails does not hold up the rest, and stays noted.

@@ -127,6 +127,24 @@ async def test_a_subscriber_that_does_not_return_is_given_up(
         assert await triggers_in_temporal(bridge) == {}
 
 
+async def test_a_topic_with_too_many_subscribers_serves_those_it_has(
+    bridge: RunningBridge,
+    subscriber: Subscriber,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("workflows.topic.MOST_SUBSCRIPTIONS", 1)
+    heard, late = Recording(), Recording()
+    await subscriber.sdk.offer(heard=heard, late=late)
+    await subscriber.subscribe("heard")
+    await becomes_known(bridge, {"heard": 1})
+    await subscriber.subscribe("late")
+    await subscriber.publish({"n": 1})
+    await eventually(lambda: heard.payloads)
+    assert "subscription refused: its function gets no messages" in capsys.readouterr().out
+    assert (await triggers_in_temporal(bridge), late.payloads) == ({"heard": 1}, [])
+
+
 async def test_bridges_share_topics(start_bridge: StartBridge) -> None:
     here, there = await start_bridge(), await start_bridge()
     heard, own = Recording(), Recording()

@@ -8,12 +8,13 @@ import pytest
 
 from bridge.builtins.channels.table import DEFAULT_MESSAGES, MAX_MESSAGES
 from bridge.cli import main
-from bridge.config import HttpBlock, QueueConfig, StreamKvAdapter, TemporalBlock
+from bridge.config import HttpBlock, QueueBlock, QueueConfig, StreamKvAdapter, TemporalBlock
 from bridge.engine.backlog import BacklogLimits
 from bridge.engine.registrations import MOST_BYTES, MOST_REGISTRATIONS
 from bridge.listeners.worker_socket import SocketLimits
 from bridge.temporal.dev_server import TUNING
 from bridge.temporal.enqueuer import EnqueueSettings
+from workflows.topic import MOST_SUBSCRIPTIONS
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
@@ -40,6 +41,8 @@ LIMITS = {
     "one attempt of a message": f"{QUEUE.timeout_ms:,} ms",
     "delay between two attempts": f"{QUEUE.max_backoff_ms:,} ms",
     "messages of a queue at once, per bridge": f"{QUEUE.concurrency}",
+    "functions subscribed to one durable topic": f"{MOST_SUBSCRIPTIONS};",
+    "absence of a durable topic's subscriber": f"{QueueBlock().absent_subscriber_timeout_ms:,} ms",
     "JSON body of an HTTP request": f"{HTTP.body_limit_bytes // MIB} MiB",
     "head of an HTTP response": f"{HTTP.default_timeout_ms:,} ms",
     "HTTP requests at once": f"{HTTP.concurrency_request_limit:,},",

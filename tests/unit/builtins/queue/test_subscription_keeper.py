@@ -30,6 +30,7 @@ class Topics:
         self.requests: list[SubscribeRequest] = []
         self.is_away = False
         self.refuses = False
+        self.silent_topic: str | None = None
         self.reached = asyncio.Event()
         self.reached.set()
 
@@ -52,7 +53,7 @@ class Topics:
 
     def _answer(self, what: str) -> None:
         self.told.append(what)
-        if self.is_away:
+        if self.is_away or what == f"subscribe {self.silent_topic}":
             raise EngineError("away")
 
 
@@ -152,6 +153,17 @@ async def test_what_is_held_is_renewed_without_changing_the_settings(topics: Top
     keeper.want(TOPIC, subscription(), triggers=1)
     await eventually(lambda: len(topics.requests) >= 3)
     assert [request.renews for request in topics.requests][:3] == [False, True, True]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_topic_that_does_not_answer_keeps_no_other_from_being_renewed(topics: Topics) -> None:
+    keeper = SubscriptionKeeper(topics, KeeperSettings(renewal_ms=1, retry_pause_ms=1))
+    topics.silent_topic = "stuck"
+    running = asyncio.create_task(keeper.run())
+    keeper.want("stuck", subscription("other"), triggers=1)
+    keeper.want(TOPIC, subscription(), triggers=1)
+    await eventually(lambda: len([request for request in topics.requests if request.renews]) >= 2)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
