@@ -5,13 +5,14 @@ depends on nothing. What a bridge says of its triggers holds for a lease, which 
 """
 
 import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
 from bridge.errors import BridgeError, TriggerRejectedError
-from workflows.contract import Departure, SubscribeRequest, Subscription
+from workflows.contract import Departure, Subscriber, SubscribeRequest, Subscription
 
 __all__ = ["KeeperSettings", "SubscriptionKeeper", "TopicStore"]
 
@@ -29,12 +30,14 @@ class KeeperSettings:
         keep_ms: How long a subscription whose worker does not return is kept.
         lease_ms: For how long the word of a bridge holds that was lost.
         renewal_ms: How often a bridge renews its word.
+        sweep_interval_ms: How often it looks whether Temporal still knows what it holds.
         retry_pause_ms: The first pause when Temporal cannot be reached; every further one is twice as long.
     """
 
     keep_ms: int = 7 * 24 * 3600 * 1000
     lease_ms: int = 3 * 3600 * 1000
     renewal_ms: int = 3600 * 1000
+    sweep_interval_ms: int = 30_000
     retry_pause_ms: int = 250
 
 
@@ -60,6 +63,9 @@ class TopicStore(Protocol):
 
     async def release(self, topic: str, departure: Departure) -> None:
         """Note that the function of a subscription is away from this bridge."""
+
+    async def list(self) -> Mapping[str, Sequence[Subscriber]]:
+        """Return every topic that is subscribed to, perhaps as it was a moment ago."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,14 +154,18 @@ class SubscriptionKeeper:
         self._is_connected = True
         now_s = asyncio.get_running_loop().time
         renewal_s = now_s() + self._settings.renewal_ms / 1000
+        sweep_s = now_s() + self._settings.sweep_interval_ms / 1000
         pause_s = 0.0
         while True:
+            if now_s() >= sweep_s:
+                await self._sweep()
+                sweep_s = now_s() + self._settings.sweep_interval_ms / 1000
             if now_s() >= renewal_s:
-                self._renew()
+                self._renew(self._held)
                 renewal_s = now_s() + self._settings.renewal_ms / 1000
             pause_s = await self._try_to_settle(pause_s)
             if not self._changes:
-                await self._has_changed_before(renewal_s)
+                await self._has_changed_before(min(renewal_s, sweep_s))
 
     async def close(self) -> None:
         """Tell that this bridge leaves. Call it after `run` has ended and the workers are gone.
@@ -190,8 +200,18 @@ class SubscriptionKeeper:
         except TimeoutError:
             return
 
-    def _renew(self) -> None:
-        for queue, hold in self._held.items():
+    async def _sweep(self) -> None:
+        """Look for what somebody has terminated, or a Temporal without a disk has forgotten."""
+        try:
+            topics = await self._topics.list()
+        except BridgeError:
+            return
+        known = {each.subscription.queue for subscribers in topics.values() for each in subscribers}
+        self._renew(self._held.keys() - known)
+
+    def _renew(self, queues: Iterable[str]) -> None:
+        for queue in queues:
+            hold = self._held[queue]
             renewal = _Hold(hold.topic, hold.subscription, hold.triggers, renews=True)
             self._changes.setdefault(queue, renewal)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
+from bridge.builtins.queue import KeeperSettings
 from tests.integration.topics.subscriber import (
     TOPIC,
     Subscriber,
@@ -143,6 +144,29 @@ async def test_a_topic_with_too_many_subscribers_serves_those_it_has(
     await eventually(lambda: heard.payloads)
     assert "subscription refused: its function gets no messages" in capsys.readouterr().out
     assert (await triggers_in_temporal(bridge), late.payloads) == ({"heard": 1}, [])
+
+
+async def test_a_topic_that_somebody_terminates_begins_again(
+    start_bridge: StartBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = KeeperSettings(sweep_interval_ms=100)
+    monkeypatch.setattr("bridge.parts.queues.topic_settings", lambda _: settings)
+    bridge = await start_bridge()
+    heard = Recording()
+    worker = Subscriber(await bridge.connect())
+    await worker.sdk.offer(heard=heard)
+    await worker.subscribe("heard")
+    await becomes_known(bridge, {"heard": 1})
+    topic = bridge.client.get_workflow_handle(topic_id(bridge.tenancy, TOPIC))
+    await topic.terminate()
+
+    async def runs() -> bool:
+        return (await topic.describe()).status is WorkflowExecutionStatus.RUNNING
+
+    await eventually(runs)
+    await becomes_known(bridge, {"heard": 1})
+    await worker.publish({"n": 1})
+    await eventually(lambda: heard.payloads)
 
 
 async def test_bridges_share_topics(start_bridge: StartBridge) -> None:

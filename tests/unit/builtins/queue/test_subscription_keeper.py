@@ -1,14 +1,14 @@
 """Subscriptions follow the triggers, however long Temporal is away."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 
 from bridge.builtins.queue.subscription_keeper import KeeperSettings, SubscriptionKeeper
 from bridge.errors import EngineError, TriggerRejectedError
 from tests.support.waiting import eventually
-from workflows.contract import Departure, RetryRules, SubscribeRequest, Subscription
+from workflows.contract import Departure, RetryRules, Subscriber, SubscribeRequest, Subscription
 
 TOPIC = "orders"
 
@@ -50,6 +50,11 @@ class Topics:
     async def release(self, topic: str, departure: Departure) -> None:
         assert departure == Departure(QUEUE, self.identity)
         self._answer(f"release {topic}")
+
+    async def list(self) -> Mapping[str, Sequence[Subscriber]]:
+        if self.is_away:
+            raise EngineError("away")
+        return {TOPIC: [Subscriber(request.subscription) for request in self.requests]}
 
     def _answer(self, what: str) -> None:
         self.told.append(what)
@@ -164,6 +169,18 @@ async def test_a_topic_that_does_not_answer_keeps_no_other_from_being_renewed(to
     keeper.want("stuck", subscription("other"), triggers=1)
     keeper.want(TOPIC, subscription(), triggers=1)
     await eventually(lambda: len([request for request in topics.requests if request.renews]) >= 2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_what_temporal_has_forgotten_is_told_again(topics: Topics) -> None:
+    keeper = SubscriptionKeeper(topics, KeeperSettings(sweep_interval_ms=1))
+    running = asyncio.create_task(keeper.run())
+    keeper.want(TOPIC, subscription(), triggers=1)
+    await keeper.settled(TOPIC)
+    topics.requests.clear()
+    await eventually(lambda: topics.requests)
+    assert topics.told == ["subscribe orders"] * 2
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
