@@ -106,6 +106,18 @@ async def test_a_stored_value_of_another_version_leaves_the_file_in_force(site: 
     assert "unknown key `gone`" in logs[0]["reason"]
 
 
+async def test_what_no_version_has_written_leaves_the_file_in_force(site: Site) -> None:
+    await site.store.set("entries", "iii-http", b'{"value":{"port":4000}}')
+    again = Site(config_with(port=3222), site.store)
+    with capture_logs() as logs:
+        await again.entries.begin()
+    assert again.http.port == 3222
+    assert "no entry of this version" in logs[0]["reason"]
+    with pytest.raises(FunctionFailedError) as caught:
+        await again.get()
+    assert caught.value.failure_code == "ADAPTER_ERROR"
+
+
 async def test_a_value_without_an_adapter_keeps_that_of_the_file() -> None:
     redis = load_block("iii-state", {"adapter": {"name": "redis"}})
     assert isinstance(redis, StateBlock)

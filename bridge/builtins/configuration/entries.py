@@ -244,3 +244,6 @@ def _adapter_errors() -> Iterator[None]:
         yield
     except StorageError as exc:
         raise FunctionFailedError("ADAPTER_ERROR", str(exc)) from exc
+    except msgspec.MsgspecError as exc:
+        text = f"What is stored is no entry of this version: {exc}. Was it written by a newer bridge?"
+        raise FunctionFailedError("ADAPTER_ERROR", text) from exc

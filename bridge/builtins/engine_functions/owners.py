@@ -7,7 +7,7 @@ from bridge.engine.workers import Worker
 __all__ = ["FIRST_PARTY", "MANDATORY", "owner_of_function", "owner_of_type", "provider_of_type"]
 
 FIRST_PARTY = {
-    "configuration": "Keeps configuration values, their schemas and their history of changes.",
+    "configuration": "Keeps configuration values with their schemas, and tells of their changes.",
     "iii-cron": "Runs functions on a schedule.",
     "iii-engine-functions": "Tells what is connected and on offer, and binds triggers.",
     "iii-http": "Serves HTTP requests with functions.",
