@@ -82,11 +82,11 @@ class FifoLane:
                     await self._read_annex(self._line.annexes[0])
                 else:
                     break
+            if self._line.first() or self._has_overflowed():
+                await self._continue_as_new()
         except asyncio.CancelledError:
             await self._move([*self._line.here, *self._line.behind])
             raise
-        if self._line.first() or self._has_overflowed():
-            await self._continue_as_new()
 
     @workflow.signal(name=Signal.JOIN_MESSAGE)
     def join_message(self, message: Message, payload: RawValue) -> None:
