@@ -75,6 +75,23 @@ async def test_nothing_of_a_payload_can_be_read_in_temporal_and_everything_works
     assert SECRET.encode() not in kept
 
 
+async def test_topics_are_encrypted_and_work(start_bridge: StartBridge, temporal: Client) -> None:
+    bridge = await start_bridge({}, payloads=encrypted())
+    worker, heard = await bridge.connect(), Recording()
+    await worker.offer(heard=heard)
+    frame = {"type": "registertrigger", "id": "t", "trigger_type": "durable:subscriber"}
+    await worker.send({**frame, "function_id": "heard", "config": {"topic": "orders"}})
+    await worker.trigger("iii::durable::publish", {"topic": "orders", "data": {"card": SECRET}})
+    await eventually(lambda: heard.payloads == [{"card": SECRET}])
+
+    async def is_listed() -> bool:
+        rows = await worker.trigger("engine::queue::list_topics", {})
+        return {"name": "orders", "broker_type": "builtin", "subscriber_count": 1} in rows
+
+    await eventually(is_listed)
+    assert SECRET.encode() not in await everything(temporal, bridge.prefix)
+
+
 async def test_a_new_key_takes_over_while_messages_are_in_flight(
     start_bridge: StartBridge, queues: dict[str, Any]
 ) -> None:
