@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from bridge.builtins.queue.ports import TopicReader
 from workflows.contract import Subscriber
 
-__all__ = ["KnownQueue", "KnownQueues", "TopicReader"]
+__all__ = ["KnownQueue", "KnownQueues"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +22,6 @@ class KnownQueue:
     queues: tuple[str, ...]
     consumers: int
     is_topic: bool = False
-
-
-class TopicReader(Protocol):
-    """Reads subscriptions; every method raises `BridgeError` when they cannot be reached."""
-
-    async def subscribers(self, topic: str) -> Sequence[Subscriber]:
-        """Return who is subscribed to a topic now, on whichever bridge, here or away."""
-
-    async def list(self) -> Mapping[str, Sequence[Subscriber]]:
-        """Return every topic that is subscribed to, perhaps as it was a moment ago."""
 
 
 class KnownQueues:

@@ -1,13 +1,21 @@
-"""What the functions on queues need: dead letters, bulk operations, and what a name stands for."""
+"""What queues and topics need: dead letters, bulk operations, subscriptions, and what a name stands for."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
-from workflows.contract import BulkReport, DeadLetter, LetterFilter, Update
+from workflows.contract import (
+    BulkReport,
+    DeadLetter,
+    Departure,
+    LetterFilter,
+    Subscriber,
+    SubscribeRequest,
+    Update,
+)
 
-__all__ = ["BulkStore", "DeadLetterStore", "Letter", "Operation", "Resolver"]
+__all__ = ["BulkStore", "DeadLetterStore", "Letter", "Operation", "Resolver", "TopicReader", "TopicStore"]
 
 Resolver = Callable[[str], Awaitable[Sequence[str]]]
 """Names the internal queues, at least one, that a name stands for: itself, or a topic's (spec 02 §6.2)."""
@@ -109,3 +117,37 @@ class BulkStore(Protocol):
 
     async def cancel(self, operation_id: str) -> bool:
         """Have an operation begin no more; answers whether it was running."""
+
+
+class TopicReader(Protocol):
+    """Reads subscriptions; every method raises `BridgeError` when they cannot be reached."""
+
+    async def subscribers(self, topic: str) -> Sequence[Subscriber]:
+        """Return who is subscribed to a topic now, on whichever bridge, here or away."""
+
+    async def list(self) -> Mapping[str, Sequence[Subscriber]]:
+        """Return every topic that is subscribed to, perhaps as it was a moment ago."""
+
+
+class TopicStore(TopicReader, Protocol):
+    """Where subscriptions are."""
+
+    @property
+    def identity(self) -> str:
+        """The name of this bridge as a holder of subscriptions."""
+
+    async def wait(self) -> None:
+        """Return once it has been reached."""
+
+    async def subscribe(self, topic: str, request: SubscribeRequest) -> None:
+        """Put a subscription in force.
+
+        Raises:
+            TriggerRejectedError: It is not accepted and never will be.
+        """
+
+    async def unsubscribe(self, topic: str, departure: Departure) -> None:
+        """End this bridge's part in a subscription."""
+
+    async def release(self, topic: str, departure: Departure) -> None:
+        """Note that the function of a subscription is away from this bridge."""

@@ -5,16 +5,16 @@ depends on nothing. What a bridge says of its triggers holds for a lease, which 
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import structlog
 
+from bridge.builtins.queue.ports import TopicStore
 from bridge.errors import BridgeError, TriggerRejectedError
-from workflows.contract import Departure, Subscriber, SubscribeRequest, Subscription
+from workflows.contract import Departure, SubscribeRequest, Subscription
 
-__all__ = ["KeeperSettings", "SubscriptionKeeper", "TopicStore"]
+__all__ = ["KeeperSettings", "SubscriptionKeeper"]
 
 log = structlog.get_logger("bridge.queue")
 
@@ -39,33 +39,6 @@ class KeeperSettings:
     renewal_ms: int = 3600 * 1000
     sweep_interval_ms: int = 30_000
     retry_pause_ms: int = 250
-
-
-class TopicStore(Protocol):
-    """Where subscriptions are; every method raises `BridgeError` when that cannot be reached."""
-
-    @property
-    def identity(self) -> str:
-        """The name of this bridge as a holder of subscriptions."""
-
-    async def wait(self) -> None:
-        """Return once it has been reached."""
-
-    async def subscribe(self, topic: str, request: SubscribeRequest) -> None:
-        """Put a subscription in force.
-
-        Raises:
-            TriggerRejectedError: It is not accepted and never will be.
-        """
-
-    async def unsubscribe(self, topic: str, departure: Departure) -> None:
-        """End this bridge's part in a subscription."""
-
-    async def release(self, topic: str, departure: Departure) -> None:
-        """Note that the function of a subscription is away from this bridge."""
-
-    async def list(self) -> Mapping[str, Sequence[Subscriber]]:
-        """Return every topic that is subscribed to, perhaps as it was a moment ago."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
 
 import msgspec
 import structlog
 
 from bridge.builtins.queue.chain_events import ChainEvents, SendEvent
 from bridge.builtins.queue.functions import OWNER_NAME
+from bridge.builtins.queue.ports import TopicStore
 from bridge.builtins.queue.subscriber import CONFIGURATION_SCHEMA, SubscriberDefaults, read_subscriber
-from bridge.builtins.queue.subscription_keeper import KeeperSettings, SubscriptionKeeper, TopicStore
+from bridge.builtins.queue.subscription_keeper import KeeperSettings, SubscriptionKeeper
 from bridge.builtins.queue.subscriptions import SubscriberQueues, Subscriptions
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine, decode_input
@@ -21,7 +21,7 @@ from bridge.protocol import payload
 from bridge.protocol.payload import ABSENT
 from workflows.contract import Subscriber, Subscription
 
-__all__ = ["DurableTopics", "SendCopy", "Topics"]
+__all__ = ["DurableTopics", "SendCopy"]
 
 log = structlog.get_logger("bridge.queue")
 
@@ -35,13 +35,6 @@ _TOPICS_WARNED_OF = 1000
 
 SendCopy = Callable[[Call, Subscription], Awaitable[str]]
 """Accepts a subscriber's copy of a message and returns its receipt. Raises `EnqueueError`."""
-
-
-class Topics(TopicStore, Protocol):
-    """Where subscriptions are, and who reads them."""
-
-    async def subscribers(self, topic: str) -> Sequence[Subscriber]:
-        """Return who is subscribed to a topic now, on whichever bridge, here or away."""
 
 
 class _PublishInput(msgspec.Struct, frozen=True):
@@ -68,7 +61,7 @@ class DurableTopics:
     def __init__(
         self,
         engine: Engine,
-        topics: Topics,
+        topics: TopicStore,
         send: SendCopy,
         send_event: SendEvent,
         queues: SubscriberQueues,

@@ -51,6 +51,9 @@ class Topics:
         assert departure == Departure(QUEUE, self.identity)
         self._answer(f"release {topic}")
 
+    async def subscribers(self, topic: str) -> Sequence[Subscriber]:
+        return (await self.list()).get(topic, [])
+
     async def list(self) -> Mapping[str, Sequence[Subscriber]]:
         if self.is_away:
             raise EngineError("away")
