@@ -21,6 +21,7 @@ from bridge.live import LiveConfig
 from bridge.own_entries import OwnEntries
 from bridge.parts.data import open_pubsub, open_state, open_stream
 from bridge.parts.entries import open_entries
+from bridge.parts.interop import open_interop
 from bridge.parts.queues import look_at_queues, open_cron, open_queues, open_topics, watch_dead_letters
 from bridge.parts.site import Site, unix_ms
 from bridge.parts.telemetry import open_admin, open_codec, open_observability
@@ -142,6 +143,7 @@ class Bridge:
         await functions.start()
         site.closing.push_async_callback(functions.close)
         open_queues(site, temporal, look)
+        open_interop(site, temporal)
         observability = await open_observability(site)
         await open_channels(site, channels)
         open_http_functions(site)

@@ -12,6 +12,7 @@ from bridge.builtins.http_functions import HttpFunctionsSettings
 from bridge.builtins.queue import KeeperSettings, SubscriberDefaults
 from bridge.builtins.state import StateSettings
 from bridge.builtins.stream import StreamSettings
+from bridge.builtins.temporal_functions import DeclaredWorkflow
 from bridge.certificates import CertificateFiles, Certificates
 from bridge.config import (
     AdminBlock,
@@ -40,6 +41,7 @@ from bridge.temporal.compensations import Compensation
 from bridge.temporal.connection import TemporalAddress
 from bridge.temporal.enqueuer import EnqueueSettings
 from bridge.temporal.function_caller import FunctionActivitySettings
+from bridge.temporal.interop.rules import WorkflowRule, WorkflowRules
 from bridge.temporal.messages import NamedQueue
 from bridge.temporal.payload_codec import PayloadKeys, PayloadSettings, data_converter
 from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY
@@ -51,6 +53,7 @@ __all__ = [
     "access_rules",
     "cron_settings",
     "dead_letter_limits",
+    "declared_workflows",
     "entrance",
     "exec_settings",
     "http_functions_settings",
@@ -63,6 +66,7 @@ __all__ = [
     "subscriber_defaults",
     "temporal_settings",
     "topic_settings",
+    "workflow_rules",
 ]
 
 
@@ -240,6 +244,27 @@ def payload_settings(block: TemporalBlock) -> PayloadSettings:
         if encryption
         else None,
     )
+
+
+def workflow_rules(block: TemporalBlock) -> WorkflowRules:
+    """Translate which workflows functions may use."""
+    return WorkflowRules(
+        tuple(
+            WorkflowRule(each.workflow, each.task_queue, each.namespace) for each in block.interop.workflows
+        ),
+        prefix=block.prefix,
+        home=block.namespace,
+    )
+
+
+def declared_workflows(block: TemporalBlock) -> dict[str, DeclaredWorkflow]:
+    """Translate which workflows are functions."""
+    return {
+        function_id: DeclaredWorkflow(
+            each.workflow, each.task_queue, each.namespace, each.execution_timeout_ms
+        )
+        for function_id, each in block.expose.items()
+    }
 
 
 def _read(path: Path | None) -> bytes | None:

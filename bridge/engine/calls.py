@@ -36,6 +36,7 @@ class Job:
         context: What the handler is told of the delivery.
         enqueued: How often the attempt has enqueued each equal message: what makes a retried attempt's
             receipts equal to those of the attempt before it.
+        started: How often it has started each equal workflow, for the same reason.
     """
 
     chain_id: str
@@ -48,6 +49,7 @@ class Job:
     is_unwatched: bool = False
     context: Mapping[str, object] = field(default_factory=dict)
     enqueued: dict[bytes, int] = field(default_factory=dict)
+    started: dict[bytes, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from bridge.config.block import Bind, Block, Milliseconds, Name, Port, PositiveMilliseconds, conflict
 from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
-from bridge.config.blocks.interop import FunctionActivitiesBlock
+from bridge.config.blocks.interop import ExposedWorkflowBlock, FunctionActivitiesBlock, InteropBlock
 from bridge.config.blocks.payloads import CodecBlock, PayloadsBlock
 from bridge.config.hosts import is_loopback
 
@@ -136,6 +136,8 @@ class TemporalBlock(Block):
         compensations: What undoes what a function did, by function id; it wins over the function's own
             metadata. A function id alone is short for `{function_id: …}`.
         function_activities: Which functions workflows may call as activities.
+        interop: Which workflows functions may use.
+        expose: Workflows that are called as functions, by function id.
         admin: Health and metrics.
         worker_outbox: Limits for slow workers.
         payloads: How Temporal is given payloads.
@@ -163,6 +165,8 @@ class TemporalBlock(Block):
         default_factory=dict
     )
     function_activities: FunctionActivitiesBlock = FunctionActivitiesBlock()
+    interop: InteropBlock = InteropBlock()
+    expose: Mapping[Name, ExposedWorkflowBlock] = Field(default_factory=dict)
     admin: AdminBlock = AdminBlock()
     worker_outbox: WorkerOutboxLimits = WorkerOutboxLimits()
     payloads: PayloadsBlock = PayloadsBlock()

@@ -6,6 +6,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
 from temporalio.workflow import ActivityCancellationType
 
 
@@ -41,4 +42,35 @@ class CallsFunction:
         )
 
 
-WORKFLOWS = [CallsFunction]
+@workflow.defn(name="OrderWorkflow")
+class Order:
+    """Runs until approved, or ends at once in the way that its input says."""
+
+    def __init__(self) -> None:
+        self._name = "unnamed"
+        self._is_approved = False
+
+    @workflow.run
+    async def run(self, order: dict[str, Any] | None = None) -> Any:
+        asked = order or {}
+        if code := asked.get("fail"):
+            raise ApplicationError("as asked", "the stack", type=code, non_retryable=True)
+        if asked.get("waits"):
+            await workflow.wait_condition(lambda: self._is_approved)
+        return {"order": order, "name": self._name}
+
+    @workflow.signal
+    def approve(self) -> None:
+        self._is_approved = True
+
+    @workflow.query
+    def name(self, suffix: str = "") -> str:
+        return self._name + suffix
+
+    @workflow.update
+    def rename(self, name: str) -> str:
+        before, self._name = self._name, name
+        return before
+
+
+WORKFLOWS = [CallsFunction, Order]

@@ -22,7 +22,7 @@ BUILT_IN = (
 )
 """With what the ids of iii's own functions begin (spec 05 §10); the last two are ids themselves."""
 
-OURS = ("chain::",)
+OURS = ("chain::", "temporal::")
 """With what the ids of functions begin that only a bridge has."""
 
 OWNERS = {
