@@ -21,7 +21,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.workflow import ActivityCancellationType
 
 from workflows.burial import bury
-from workflows.calls import call, signal, wait_until
+from workflows.calls import call, wait_until
 from workflows.chain_events import ChainEventType, EventOutbox
 from workflows.contract import (
     Activity,
@@ -41,18 +41,17 @@ from workflows.contract import (
 )
 from workflows.delivery import Courier, DeliveryInterruptedError, DeliveryLostError
 from workflows.holds import Holds
+from workflows.losses import Losses
 from workflows.moving import Loaded, json_value, move_to_chains, size_bytes
-from workflows.names import lane_id
 from workflows.record import ChainRecord
 from workflows.run_length import is_long, is_too_long
 from workflows.saga import Saga, again, compensation_of, undo_payload
 from workflows.step_tasks import StepTasks
+from workflows.turns import Turns
 from workflows.watching import Watchers, watched_end
 
 __all__ = ["Chain"]
 
-_SHOWN_LOST_STEPS = 10
-_SHOWN_ERROR_LENGTH = 200
 _PATCH = "iii.asks_after_its_lane"
 """Chains of 0.1.0 did not, if a step of their own ended before the lane's."""
 _MOST_BYTES_CARRIED = 1_000_000
@@ -97,9 +96,9 @@ class Chain:
         self._courier = self._new_courier()
         self._steps: dict[str, _Step] = {}
         self._tasks = StepTasks()
-        self._turns = set(start.turns)
+        self._turns = Turns(start.tenancy, start.turns)
         self._known = dict.fromkeys(start.lane_children, 0)
-        self._lost = dict(start.lost)
+        self._losses = Losses(start.lost, start.letters)
         self._completed = start.completed
         self._lane_step, self._lane_id = start.lane_step, start.lane_id
         self._lane_children = list(start.lane_children)
@@ -113,7 +112,6 @@ class Chain:
         self._restart: Loaded | None = None
         self._is_cancelled = False
         self._is_undoing = False
-        self._letters = list(start.letters)
         for parcel, payload in parcels:
             self._take(parcel, payload)
         for hold, payload in self._holds.held:
@@ -143,8 +141,8 @@ class Chain:
             self._begin_again(*self._restart)
         if self._is_cancelled:
             raise asyncio.CancelledError
-        if self._lost:
-            raise ApplicationError(self._what_was_lost(), type="iii.step_lost", non_retryable=True)
+        if self._losses:
+            raise ApplicationError(self._losses.summary(), type="iii.step_lost", non_retryable=True)
         return f"{self._completed} steps completed"
 
     @workflow.signal(name=Signal.ENQUEUE)
@@ -201,10 +199,9 @@ class Chain:
     async def turn(self, ticket: Ticket) -> None:
         """Take the lane's word that a step is next in its group; a turn nobody waits for goes back."""
         if ticket.receipt in self._steps:
-            self._turns.add(ticket.receipt)
+            self._turns.take(ticket.receipt)
         else:
-            lane = lane_id(self._tenancy, ticket.queue, ticket.group)
-            await signal(lane, Signal.TURN_ENDED, ticket.receipt)
+            await self._turns.give_back(ticket)
 
     @workflow.signal(name=Signal.LANE_STEP_ENDED)
     def lane_step_ended(self, receipt: str, ended: LaneStepEnded | None = None) -> None:
@@ -242,7 +239,7 @@ class Chain:
     def _take(self, parcel: Parcel, payload: RawValue, *, is_in_line: bool = True) -> None:
         message = parcel.message
         self._known[message.receipt] = message.redrives
-        self._lost.pop(message.receipt, None)
+        self._losses.forgive(message.receipt)
         if message.receipt == message.home and self._root is None:
             self._root = (message, payload)
             if message.restarts:
@@ -278,7 +275,7 @@ class Chain:
         )
 
     def _must_undo(self) -> bool:
-        return bool(self._lost) and bool(self._saga)
+        return bool(self._losses) and bool(self._saga)
 
     def _is_leaving(self) -> bool:
         """Tell whether to continue as new: at a quiet moment if the history is long, else when it must be."""
@@ -334,14 +331,16 @@ class Chain:
         try:
             if message.group is not None:
                 self._record.note(message, StepStatus.WAITING, "for its turn")
-                await self._await_turn(step, message.group)
+                await self._take_turn(step, message.group)
             self._record.note(message, StepStatus.RUNNING)
             if step.progress == Progress():
                 self._outbox.note(ChainEventType.STEP_START, message)
             result = await self._courier.deliver(message, step.payload, step.progress)
         except DeliveryLostError as death:
+            self._tasks.protect()  # or a cancellation could lose the message for good
             await self._lose(step, death)
         else:
+            self._tasks.protect()  # or a cancellation could have it that the step was dropped
             await self._complete(step, result)
 
     async def _complete(self, step: _Step, result: RawValue) -> None:
@@ -355,9 +354,8 @@ class Chain:
         await self._tell(watched_end(message.receipt, StepStatus.COMPLETED, result))
 
     async def _lose(self, step: _Step, death: DeliveryLostError) -> None:
-        message, error = step.message, death.lost.error[:_SHOWN_ERROR_LENGTH]
-        self._tasks.protect()  # or the message would be lost for good
-        self._lost[message.receipt] = f"{message.function_id} lost: {error}"
+        message, error = step.message, death.lost.error
+        self._losses.note(message, error)
         letter = await bury(
             message,
             step.payload,
@@ -366,40 +364,29 @@ class Chain:
             children=step.children,
             is_watched=self._outbox.is_watched,
         )
-        self._letters.append(letter)
+        self._losses.letters.append(letter)
         self._record.note(message, StepStatus.LOST, error)
-        self._outbox.note(ChainEventType.DEAD_LETTER, message, code=death.lost.code, error=death.lost.error)
+        self._outbox.note(ChainEventType.DEAD_LETTER, message, code=death.lost.code, error=error)
         await self._tell(watched_end(message.receipt, StepStatus.LOST, error=error))
 
     async def _tell(self, end: WatchedEnd) -> None:
         self._holds.ended(end)
         await self._watchers.tell(end)
 
-    async def _await_turn(self, step: _Step, group: str) -> None:
-        """Wait for the lane; ask it now and then, in case it never heard of the step or was terminated."""
-        message, pace = step.message, self._tenancy.pace
-        ticket = Ticket(message.receipt, message.queue, group, workflow.info().workflow_id)
-        wait_ms = pace.turn_check_ms
-
-        def goes_on() -> bool:
-            return message.receipt in self._turns or self._courier.is_leaving
-
+    async def _take_turn(self, step: _Step, group: str) -> None:
+        message = step.message
         if not step.is_in_line:
             await self._courier.wait_until_due(message, step.progress)
-            await call(self._tenancy, Activity.JOIN_LANE, ticket)
-        while not await wait_until(goes_on, timedelta(milliseconds=wait_ms)):
-            await call(self._tenancy, Activity.JOIN_LANE, ticket)
-            wait_ms = min(wait_ms * 2, pace.longest_check_ms)
+            await self._turns.join(message, group)
+        await self._turns.wait(message, group, is_leaving=lambda: self._courier.is_leaving)
         if self._courier.is_leaving:
             raise DeliveryInterruptedError(step.progress)
 
     async def _end(self, message: Message) -> None:
         del self._steps[message.receipt]
         if message.group is not None:
-            self._turns.discard(message.receipt)
-            is_holding = message.holds_group and message.receipt in self._lost
-            word = Signal.TURN_LOST if is_holding else Signal.TURN_ENDED
-            await signal(lane_id(self._tenancy, message.queue, message.group), word, message.receipt)
+            is_lost = message.receipt in self._losses
+            await self._turns.end(message, message.group, is_lost=is_lost)
 
     async def _run_hold(self, hold: Hold, payload: RawValue) -> None:
         released = await self._holds.release(
@@ -458,9 +445,7 @@ class Chain:
                 lambda: self._lane_step is None, timedelta(milliseconds=self._tenancy.pace.lane_check_ms)
             )
         if self._saga and self._root is not None:
-            for letter in self._letters:
-                others = [other for other in self._letters if other != letter]
-                await signal(letter, Signal.RESTART_INSTEAD, *self._root, others)
+            await self._losses.begin_with(*self._root)
         self._courier.forget_waiting()
         self._courier = self._new_courier()
         while self._steps or self._holds or self._saga or not workflow.all_handlers_finished():
@@ -494,9 +479,7 @@ class Chain:
                 children=(),
                 is_watched=self._outbox.is_watched,
             )
-            self._lost[message.receipt] = (
-                f"{message.function_id} did not undo its step: {death.lost.error[:_SHOWN_ERROR_LENGTH]}"
-            )
+            self._losses.note(message, death.lost.error, verdict="did not undo its step")
             self._record.note(message, StepStatus.LOST, death.lost.error)
             self._outbox.note(
                 ChainEventType.DEAD_LETTER, message, code=death.lost.code, error=death.lost.error
@@ -531,16 +514,16 @@ class Chain:
         next_start = ChainStart(
             tenancy=self._tenancy,
             parcels=tuple(parcel for parcel, _ in loads),
-            turns=tuple(sorted(self._turns)),
+            turns=self._turns.carried,
             lane_step=self._lane_step,
             lane_id=self._lane_id,
-            lost=self._lost,
+            lost=self._losses.texts,
             completed=self._completed,
             lane_children=tuple(self._lane_children),
             lets_attempts_finish=self._lets_attempts_finish,
             owed=tuple(message for message, _ in owed),
             holds=tuple(hold for hold, _ in held),
-            letters=tuple(self._letters),
+            letters=tuple(self._losses.letters),
             root=root[0][0] if root else None,
             records=self._record.carried(),
             watchers=self._watchers.carried,
@@ -564,15 +547,10 @@ class Chain:
     def _note_the_end(self) -> None:
         if self._is_cancelled:
             self._outbox.note(ChainEventType.CHAIN_FAILED, code="cancelled", error="The chain was cancelled")
-        elif self._lost:
-            self._outbox.note(ChainEventType.CHAIN_FAILED, code="step_lost", error=self._what_was_lost())
+        elif self._losses:
+            self._outbox.note(ChainEventType.CHAIN_FAILED, code="step_lost", error=self._losses.summary())
         else:
             self._outbox.note(ChainEventType.CHAIN_COMPLETE)
-
-    def _what_was_lost(self) -> str:
-        texts = list(self._lost.values())
-        more = len(texts) - _SHOWN_LOST_STEPS
-        return "; ".join(texts[:_SHOWN_LOST_STEPS]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _held(hold: Hold) -> Message:
