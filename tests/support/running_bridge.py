@@ -39,7 +39,7 @@ def bridge_config(address: str, prefix: str, queues: dict[str, Any], **temporal:
                     "address": address,
                     "prefix": prefix,
                     "admin": {"port": 0},
-                    "heartbeat_timeout_ms": 1000,
+                    "heartbeat_timeout_ms": 3000,
                     "drain_timeout_ms": 1000,
                     **temporal,
                 },
