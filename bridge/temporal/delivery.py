@@ -31,7 +31,7 @@ class EngineDeliverer:
     Args:
         engine: Routes the call.
         new_id: Makes fresh UUIDs.
-        compensation_of: Tells what undoes a step that has completed.
+        compensation_of: Tells what undoes a step once it has completed.
     """
 
     def __init__(
@@ -84,8 +84,10 @@ class EngineDeliverer:
             )
         if message.condition_function_id is not None and not await self._is_wanted(message, call):
             return Answer(_NOTHING)
+        # Before it runs: when it has, its worker may be gone, and with it what is registered.
+        compensation = self._compensation_of(message)
         result = self._result(await self._engine.invoke(call))
-        return Answer(result, self._compensation_of(message))
+        return Answer(result, compensation)
 
     async def _is_wanted(self, message: Message, call: Call) -> bool:
         """Ask the condition: only the answer `false` skips the message (spec 02 §5.5)."""

@@ -130,6 +130,21 @@ async def test_a_compensation_declared_while_the_step_runs_counts_even_if_the_st
     assert refund.payloads == [{"amount": 5}]
 
 
+async def test_a_step_is_undone_even_if_its_worker_took_the_function_back_while_it_ran(
+    bridge: RunningBridge,
+) -> None:
+    worker, release = await bridge.connect(), Recording()
+
+    async def reserve(call: Delivered) -> None:
+        await call.enqueue("ship", {}, "jobs")
+        await worker.withdraw("reserve")  # as a worker does that is told to stop
+
+    await worker.register({"reserve": reserve}, {"compensate": "release"})
+    await worker.register({"ship": Failing(), "release": release})
+    await failed(bridge, await worker.enqueue("reserve", {}, "jobs"))
+    assert [each["function_id"] for each in release.payloads] == ["reserve"]
+
+
 async def test_a_compensation_outside_any_chain_is_refused(bridge: RunningBridge) -> None:
     worker = await bridge.connect()
     with pytest.raises(CallFailed, match="inside a handler") as refused:
