@@ -23,10 +23,11 @@ test: install
 	@scripts/install-test-services
 	$(BIN)/pytest
 
-# A hundred rounds of kill -9 against the store of state.
+# Kill -9 at random: a hundred rounds against the store of state, then against everything under hundreds of orders.
 crash: install
 	@scripts/install-test-services
 	$(BIN)/python -m tests.integration.storage.crash_rounds --rounds 100
+	$(BIN)/python -m tests.crash --orders 300 --kills 40
 
 # Also the SDKs that need a compiler of their own: cargo.
 conformance-all: install

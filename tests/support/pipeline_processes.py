@@ -29,7 +29,7 @@ __all__ = [
 
 ORDER_EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "order_fulfillment"
 PROGRAM = str(Path(sysconfig.get_path("scripts")) / "iii-temporal")
-IS_UP_WITHIN_S = 60
+IS_UP_WITHIN_S = 120
 STOPS_WITHIN_S = 30
 POLL_S = 0.02
 # Without it the server fires no timer sooner than after one second, which would slow every retry down.
