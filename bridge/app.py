@@ -108,6 +108,7 @@ class Bridge:
             await open_codec(site)
             cron = open_cron(site, temporal)
             topics = open_topics(site, temporal)
+            closed = await open_interop(site, temporal)
             addresses = await self._open(site, temporal, look, admin)
             self.listening.set_result(addresses)
             async with asyncio.TaskGroup() as tasks:
@@ -117,6 +118,7 @@ class Bridge:
                 until_stopped = [
                     tasks.create_task(cron.run(), name="cron schedules"),
                     tasks.create_task(topics.run(), name="topic subscriptions"),
+                    tasks.create_task(closed.run(), name="closed workflows"),
                     tasks.create_task(self._certificates.watch(), name="certificates"),
                     tasks.create_task(watch.run(), name="watch dead letters"),
                     tasks.create_task(self._announce(temporal, addresses), name="announce ready"),
@@ -143,7 +145,6 @@ class Bridge:
         await functions.start()
         site.closing.push_async_callback(functions.close)
         open_queues(site, temporal, look)
-        open_interop(site, temporal)
         observability = await open_observability(site)
         await open_channels(site, channels)
         open_http_functions(site)

@@ -24,6 +24,7 @@ __all__ = [
     "Spec",
     "StartWorkflow",
     "Started",
+    "Status",
     "Terminate",
     "UpdateWorkflow",
     "WhichSchedule",
@@ -276,6 +277,9 @@ class Workflows(Protocol):
 
     async def terminate(self, asked: Terminate) -> None:
         """End one."""
+
+    def check_namespace(self, namespace: str | None) -> None:
+        """Make sure that functions may use some workflow of a namespace."""
 
     async def list(self, asked: ListWorkflows) -> WorkflowPage:
         """List some."""

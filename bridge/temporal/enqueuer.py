@@ -92,6 +92,18 @@ class TemporalEnqueuer:
         """
         return await self._accept(call, queue, self._maker.queue(queue), delay_ms)
 
+    async def enqueue_once(self, call: Call, queue: str, receipt: str) -> None:
+        """Accept a message under a receipt of the caller's, unless one was accepted under it before.
+
+        Raises:
+            EnqueueError: The queue is unknown, the payload does not fit, or Temporal did not answer in time.
+
+        Cancellation: the message may or may not have been accepted.
+        """
+        message = replace(self.prepare(call, queue), receipt=receipt, chain_id=receipt, home=receipt)
+        async with self.accepting():
+            await self._send_apart(message, bytes(call.data))
+
     async def enqueue_copy(self, call: Call, subscription: Subscription) -> str:
         """Accept a subscriber's copy of a published message, as any message is, and return its receipt.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from bridge.errors import FunctionFailedError
 from bridge.temporal.query_text import quoted
 
-__all__ = ["WorkflowRule", "WorkflowRules", "matches"]
+__all__ = ["WorkflowRule", "WorkflowRules", "matches", "term"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class WorkflowRules:
             FunctionFailedError: There is nothing.
         """
         allowed = [
-            f"({_term('WorkflowType', rule.workflow)} AND {_term('TaskQueue', rule.task_queue)})"
+            f"({term('WorkflowType', rule.workflow)} AND {term('TaskQueue', rule.task_queue)})"
             for rule in self._of(namespace)
         ]
         if not allowed:
@@ -98,7 +98,8 @@ def matches(pattern: str, text: str) -> bool:
     return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
 
 
-def _term(attribute: str, pattern: str) -> str:
+def term(attribute: str, pattern: str) -> str:
+    """Return what finds the texts that a pattern describes, for visibility."""
     if pattern.endswith("*"):
         return f"{attribute} STARTS_WITH {quoted(pattern[:-1])}"
     return f"{attribute} = {quoted(pattern)}"

@@ -39,7 +39,7 @@ from bridge.errors import FunctionFailedError
 from bridge.protocol.payload import NULL
 from bridge.temporal.interop.access import Namespaces, json_of, raw_values, retry_policy, span
 from bridge.temporal.interop.failures import failures
-from bridge.temporal.interop.rules import WorkflowRules
+from bridge.temporal.interop.rules import WorkflowRules, term
 from bridge.temporal.query_text import quoted
 
 __all__ = ["TemporalWorkflows"]
@@ -162,6 +162,10 @@ class TemporalWorkflows:
         async with failures():
             await handle.terminate(reason=asked.reason, rpc_timeout=_RPC_TIMEOUT)
 
+    def check_namespace(self, namespace: str | None) -> None:
+        """Make sure that functions may use some workflow of a namespace."""
+        self._rules.query(namespace or self._namespaces.home)
+
     async def list(self, asked: ListWorkflows) -> WorkflowPage:
         """List workflows, newest first."""
         query = self._query(asked)
@@ -234,7 +238,7 @@ class TemporalWorkflows:
             "TaskQueue": asked.task_queue,
             "WorkflowId": asked.workflow_id,
         }
-        terms += [f"{name} = {quoted(text)}" for name, text in texts.items() if text is not None]
+        terms += [term(name, text) for name, text in texts.items() if text is not None]
         if asked.status is not None:
             terms.append(f"ExecutionStatus = '{_STATUS_QUERIES[asked.status]}'")
         if asked.workflow_id_prefix is not None:
