@@ -30,6 +30,7 @@ from bridge.config import (
     StreamBlock,
     StreamKvAdapter,
     TemporalBlock,
+    TlsBlock,
 )
 from bridge.config.blocks.payloads import CodecBlock
 from bridge.engine.access import AccessRules, ExposedIds, ExposedMetadata, Pattern
@@ -198,20 +199,13 @@ def _exposed(rule: ExposeRule) -> ExposedIds | ExposedMetadata:
 
 def temporal_settings(block: TemporalBlock) -> TemporalSettings:
     """Translate `iii-temporal`."""
-    tls: TLSConfig | bool = block.api_key is not None
-    if block.tls is not None:
-        tls = TLSConfig(
-            server_root_ca_cert=_read(block.tls.ca_file),
-            client_cert=_read(block.tls.cert_file),
-            client_private_key=_read(block.tls.key_file),
-            domain=block.tls.server_name,
-        )
     return TemporalSettings(
         address=TemporalAddress(
             target=block.address,
             namespace=block.namespace,
             api_key=block.api_key.get_secret_value() if block.api_key else None,
-            tls=tls,
+            tls=_temporal_tls(block.tls) if block.tls and block.is_encrypted else block.is_encrypted,
+            headers={name: value.get_secret_value() for name, value in block.grpc_meta.items()},
             converter=data_converter(payload_settings(block)),
         ),
         prefix=block.prefix,
@@ -267,8 +261,20 @@ def declared_workflows(block: TemporalBlock) -> dict[str, DeclaredWorkflow]:
     }
 
 
-def _read(path: Path | None) -> bytes | None:
-    return path.read_bytes() if path else None
+def _temporal_tls(block: TlsBlock) -> TLSConfig:
+    key = block.key_data.get_secret_value() if block.key_data else None
+    return TLSConfig(
+        server_root_ca_cert=_pem(block.ca_file, block.ca_data),
+        client_cert=_pem(block.cert_file, block.cert_data),
+        client_private_key=_pem(block.key_file, key),
+        domain=block.server_name,
+    )
+
+
+def _pem(file: Path | None, text: str | None) -> bytes | None:
+    if file is not None:
+        return file.read_bytes()
+    return text.encode() if text is not None else None
 
 
 def dead_letter_limits(config: BridgeConfig) -> dict[str, DeadLetterLimit]:

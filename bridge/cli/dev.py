@@ -108,9 +108,9 @@ async def serve_with_dev_server(
 
         def load(path: Path | None) -> BridgeConfig:
             loaded = load_from(path, temporal_address=server.address, temporal_ui_url=server.ui_url)
-            if server.ui_url is not None:
-                return loaded
-            return replace(loaded, temporal=loaded.temporal.model_copy(update={"ui_url": None}))
+            # What the configuration says of certificates and keys is about another server.
+            here = {"tls": None, "api_key": None, "ui_url": server.ui_url}
+            return replace(loaded, temporal=loaded.temporal.model_copy(update=here))
 
         watching = asyncio.create_task(_watch(server, requested), name="watch temporal dev server")
         try:

@@ -44,7 +44,7 @@ def _section(title: str, rows: Rows) -> Iterator[str]:
 
 def _temporal(config: BridgeConfig) -> Rows:
     temporal = config.temporal
-    yield "address", f"{temporal.address}, {'TLS' if temporal.tls or temporal.api_key else 'no TLS'}"
+    yield "address", f"{temporal.address}, {'TLS' if temporal.is_encrypted else 'no TLS'}"
     yield "namespace", temporal.namespace
     yield "names", f"begin with {temporal.prefix}"
     yield "Web UI", temporal.ui_url or "unknown; set `ui_url` to get links"

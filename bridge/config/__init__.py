@@ -14,7 +14,8 @@ from bridge.config.blocks.pubsub import PubSubBlock
 from bridge.config.blocks.queue import DEFAULT_QUEUE, DeadLetterLimits, QueueBlock, QueueConfig
 from bridge.config.blocks.state import StateBlock
 from bridge.config.blocks.stream import StreamBlock
-from bridge.config.blocks.temporal import AdminBlock, TemporalBlock, TlsBlock, WorkerOutboxLimits
+from bridge.config.blocks.temporal import AdminBlock, TemporalBlock, WorkerOutboxLimits
+from bridge.config.blocks.temporal_tls import TlsBlock
 from bridge.config.bridge_config import BLOCK_FIELDS, BridgeConfig
 from bridge.config.changes import BlockChange, change_of
 from bridge.config.environment import ENGINE_VERSION, expand_value

@@ -70,6 +70,13 @@ class Entry:
         """Make the entry of a block that the file does not have."""
         return cls(block, block, place=(block,), config_path=(block,))
 
+    def has(self, path: tuple[str, ...]) -> bool:
+        """Tell whether there is a value at a path already."""
+        found: object = self.config
+        for key in path:
+            found = found.get(key) if isinstance(found, Mapping) else None
+        return found is not None
+
     def put(self, setting: Setting, value: object) -> None:
         """Let a value from outside take the place of the file's."""
         target = self.config

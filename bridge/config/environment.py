@@ -18,10 +18,21 @@ _OUR_PREFIX = "III_TEMPORAL_"
 _OUTSIDE_THE_FILE = ("III_TEMPORAL_CONFIG", "III_TEMPORAL_LOG_FORMAT")
 # What Temporal's own tools read; ours beats it, so that one bridge can differ from the rest of a shell.
 _TEMPORAL_VARIABLES = {
+    "TEMPORAL_PROFILE": ("profile",),
+    "TEMPORAL_CONFIG_FILE": ("config_file",),
     "TEMPORAL_ADDRESS": ("address",),
     "TEMPORAL_NAMESPACE": ("namespace",),
     "TEMPORAL_API_KEY": ("api_key",),
+    "TEMPORAL_TLS": ("tls", "enabled"),
+    "TEMPORAL_TLS_SERVER_NAME": ("tls", "server_name"),
+    "TEMPORAL_TLS_SERVER_CA_CERT_PATH": ("tls", "ca_file"),
+    "TEMPORAL_TLS_SERVER_CA_CERT_DATA": ("tls", "ca_data"),
+    "TEMPORAL_TLS_CLIENT_CERT_PATH": ("tls", "cert_file"),
+    "TEMPORAL_TLS_CLIENT_CERT_DATA": ("tls", "cert_data"),
+    "TEMPORAL_TLS_CLIENT_KEY_PATH": ("tls", "key_file"),
+    "TEMPORAL_TLS_CLIENT_KEY_DATA": ("tls", "key_data"),
 }
+_TEMPORAL_HEADER_PREFIX = "TEMPORAL_GRPC_META_"
 
 
 @dataclass(slots=True)
@@ -95,7 +106,12 @@ def settings_from(environ: Mapping[str, str], paths: Mapping[str, tuple[str, ...
         environ: The environment.
         paths: For each variable name without `III_TEMPORAL_`, the keys inside our block.
     """
-    variables = _TEMPORAL_VARIABLES | {_OUR_PREFIX + name: path for name, path in paths.items()}
+    headers = {
+        name: ("grpc_meta", name.removeprefix(_TEMPORAL_HEADER_PREFIX).lower().replace("_", "-"))
+        for name in environ
+        if name.startswith(_TEMPORAL_HEADER_PREFIX)
+    }
+    variables = _TEMPORAL_VARIABLES | headers | {_OUR_PREFIX + name: path for name, path in paths.items()}
     for name, path in variables.items():
         if value := environ.get(name, "").strip():
             yield Setting(path=path, value=value, source=name)

@@ -23,6 +23,7 @@ from bridge.config.document import Document, parse_document, parse_scalar, spell
 from bridge.config.entries import CLASS_NAMES, SHORT_NAMES, Entry, FileContent, read_entries
 from bridge.config.environment import Setting, expand, settings_from, slips
 from bridge.config.problems import InvalidConfigError, Problem, show, suggest
+from bridge.config.profiles import profile_settings
 from bridge.config.schema import locate, scalar_paths
 from bridge.config.validation import validate
 
@@ -61,6 +62,8 @@ def load_config(
     path: Path | None, *, environ: Mapping[str, str], overrides: Mapping[str, object] | None = None
 ) -> BridgeConfig:
     """Read the configuration; an override beats the environment, which beats the file.
+
+    Weaker than all is the profile of Temporal's own tools that one of them names.
 
     Args:
         path: The file. `None` takes the first of `DEFAULT_PATHS` that exists, and without one the
@@ -113,6 +116,7 @@ class _Loader:
     def load(self) -> BridgeConfig:
         content = self._built_in() if self._source is None else self._read(self._source)
         self._apply_settings(content.entries)
+        self._apply_profile(_entry_of("iii-temporal", content.entries))
         for block in _ALWAYS_SERVED:
             _entry_of(block, content.entries)
         grace_ms = self._namespace_grace_ms(content)
@@ -167,6 +171,25 @@ class _Loader:
             if value is not None:
                 setting = Setting(path=tuple(path), value=value, source="command line")
                 _entry_of(block, entries).put(setting, value)
+
+    def _apply_profile(self, entry: Entry) -> None:
+        """Let a profile give what neither the command line nor the environment nor the file gives."""
+        profile, written = entry.config.get("profile"), entry.config.get("config_file")
+        if (profile is None and written is None) or not isinstance(profile, str | None):
+            return
+        file = Path(written) if isinstance(written, str) else None
+        if written is not None and (file is None or not file.is_file()):
+            return  # which its own key is blamed for
+        try:
+            settings = profile_settings(profile, file)
+        except InvalidConfigError as exc:
+            self._problems += exc.problems
+            return
+        for setting in settings:
+            *parents, key = setting.path
+            spellings = {key, key.replace("_file", "_data"), key.replace("_data", "_file")}
+            if not any(entry.has((*parents, spelling)) for spelling in spellings):
+                entry.put(setting, setting.value)
 
     def _namespace_grace_ms(self, content: FileContent) -> int:
         written = self._environ.get("III_NAMESPACE_GRACE_MS", "").strip()

@@ -16,7 +16,7 @@ __all__ = ["validate"]
 
 BlockT = TypeVar("BlockT", bound=Block)
 
-_SECRET_KEYS = {"api_key", "tokens"}
+_SECRET_KEYS = {"api_key", "grpc_meta", "key_data", "keys", "tokens"}
 # What pydantic adds about a default that it did not compute because another key is wrong.
 _CONSEQUENCE = "default_factory_not_called"
 _SENTENCES = {

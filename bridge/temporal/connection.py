@@ -4,7 +4,8 @@ import asyncio
 import os
 import socket
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
@@ -30,7 +31,9 @@ class TemporalAddress:
     Attributes:
         target: `host:port` of the frontend.
         namespace: Temporal's namespace.
+        api_key: Who we are, if the server knows us by a key.
         tls: Certificates, or whether to use TLS at all.
+        headers: What every request carries besides.
         converter: How payloads are written and read.
     """
 
@@ -38,6 +41,7 @@ class TemporalAddress:
     namespace: str
     api_key: str | None = None
     tls: TLSConfig | bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
     converter: DataConverter = DataConverter.default
 
 
@@ -99,6 +103,7 @@ class TemporalConnection:
                 namespace=self.address.namespace,
                 api_key=self.address.api_key,
                 tls=self.address.tls,
+                rpc_metadata=self.address.headers,
                 data_converter=self.address.converter,
                 runtime=self._runtime,
                 identity=self._identity,
@@ -107,7 +112,7 @@ class TemporalConnection:
         except (RPCError, RuntimeError) as exc:
             raise EngineError(
                 f"Temporal at {self.address.target} cannot be reached: {str(exc)[:200]}. "
-                "Start the server, or correct `iii-temporal.address`."
+                "Start the server, or correct `address`, `tls` and `api_key` of iii-temporal."
             ) from exc
         self._client = client
         self._connected.set()

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -12,20 +11,20 @@ from pydantic import (
     FilePath,
     SecretStr,
     StringConstraints,
-    ValidationInfo,
-    field_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from bridge.config.block import Bind, Block, Milliseconds, Name, Port, PositiveMilliseconds, conflict
+from bridge.config.block import Bind, Block, Milliseconds, Name, Port, PositiveMilliseconds
 from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
 from bridge.config.blocks.interop import ExposedWorkflowBlock, FunctionActivitiesBlock, InteropBlock
 from bridge.config.blocks.payloads import CodecBlock, PayloadsBlock
+from bridge.config.blocks.temporal_tls import TlsBlock
 from bridge.config.hosts import is_loopback
 
-__all__ = ["AdminBlock", "TemporalBlock", "TlsBlock", "WorkerOutboxLimits"]
+__all__ = ["AdminBlock", "TemporalBlock", "WorkerOutboxLimits"]
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})")
+_HEADER = re.compile(r"[a-z0-9_.-]+")
 _CLOUD_HOST_SUFFIXES = (".tmprl.cloud", ".api.temporal.io")
 _MEBIBYTE = 1024 * 1024
 
@@ -48,27 +47,27 @@ def _web_ui(block: Mapping[str, Any]) -> str | None:
     return "http://127.0.0.1:8233" if is_loopback(host) else None
 
 
-class TlsBlock(Block):
-    """The encrypted way to Temporal; an empty mapping uses the system's certificate authorities.
+def _names_text(header: str) -> str:
+    if _HEADER.fullmatch(header) is None or header.endswith("-bin"):
+        raise PydanticCustomError(
+            "header",
+            "this is not the name of a header with text",
+            {"allowed": "lower-case letters, digits, `-`, `_`, `.`; names that end in `-bin` are for bytes"},
+        )
+    return header
 
-    Attributes:
-        ca_file: Certificates to trust, PEM.
-        cert_file: Our own certificate, PEM.
-        key_file: Its key, PEM.
-        server_name: The name to expect in the server's certificate.
-    """
 
-    ca_file: Annotated[FilePath | None, Field(strict=False)] = None
-    cert_file: Annotated[FilePath | None, Field(strict=False)] = None
-    key_file: Annotated[FilePath | None, Field(strict=False, validate_default=True)] = None
-    server_name: Name | None = None
+def _fits_in_a_header(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not (text.isascii() and text.isprintable()):
+        raise PydanticCustomError(
+            "header", "the value does not fit in a header", {"allowed": "printable ASCII characters"}
+        )
+    return value
 
-    @field_validator("key_file")
-    @classmethod
-    def _goes_with_a_certificate(cls, key_file: Path | None, info: ValidationInfo) -> Path | None:
-        if "cert_file" in info.data and (info.data["cert_file"] is None) != (key_file is None):
-            raise conflict("`cert_file` and `key_file` go together", "give both or neither")
-        return key_file
+
+_HeaderName = Annotated[str, AfterValidator(_names_text)]
+_HeaderValue = Annotated[SecretStr, AfterValidator(_fits_in_a_header)]
 
 
 class AdminBlock(Block):
@@ -119,10 +118,13 @@ class TemporalBlock(Block):
     """Where Temporal is and how we use it.
 
     Attributes:
+        profile: The profile of Temporal's own tools that gives what is not given here.
+        config_file: The `temporal.toml` it stands in.
         address: `host:port` of the frontend.
         namespace: Temporal's namespace, not iii's.
         api_key: The key of Temporal Cloud.
         tls: `None` is unencrypted, unless an `api_key` is given.
+        grpc_meta: Headers that every request to Temporal carries.
         prefix: The first part of every task queue, workflow id and schedule id; several bridges with
             different prefixes share a namespace without seeing each other.
         ui_url: The Web UI, for links in logs and answers; `None` when it cannot be derived.
@@ -144,10 +146,13 @@ class TemporalBlock(Block):
         codec_endpoint: Where the Web UI has payloads decoded; `None` serves none.
     """
 
+    profile: Name | None = None
+    config_file: Annotated[FilePath | None, Field(strict=False)] = None
     address: Annotated[str, AfterValidator(_host_and_port)] = "127.0.0.1:7233"
     namespace: Name = "default"
     api_key: SecretStr | None = None
     tls: TlsBlock | None = None
+    grpc_meta: Mapping[_HeaderName, _HeaderValue] = Field(default={})
     prefix: Annotated[
         str,
         StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"),
@@ -171,3 +176,8 @@ class TemporalBlock(Block):
     worker_outbox: WorkerOutboxLimits = WorkerOutboxLimits()
     payloads: PayloadsBlock = PayloadsBlock()
     codec_endpoint: CodecBlock | None = None
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the way to Temporal is: asked for, or implied by an API key."""
+        return self.tls.enabled if self.tls else self.api_key is not None
