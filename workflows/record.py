@@ -63,6 +63,8 @@ class ChainRecord:
         has_ended = status in _ENDED
         self._records[message.receipt] = replace(
             before,
+            function_id=message.function_id,  # what waits may become one of two functions
+            queue=message.queue,
             status=status,
             detail=detail[:_LONGEST_DETAIL],
             began_at_ms=began_at_ms,

@@ -118,7 +118,10 @@ class ChainReader:
             return None
         async with _temporal_errors():
             handle = self._connection.client.get_workflow_handle(workflow_id)
-            row, state = await asyncio.gather(handle.describe(), self._state(workflow_id))
+            row = await handle.describe()
+            state = await self._state(
+                workflow_id
+            )  # after it, so that of a chain that has ended it is the last
             if state is None:
                 return None
             results = await self._results(workflow_id, state) if with_results else {}

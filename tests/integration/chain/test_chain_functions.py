@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowHandle
 
 from tests.support.fake_sdk import CallFailed, Delivered, FakeSdk
 from tests.support.handlers import Failing, Gate, Recording, succeed
@@ -86,6 +86,26 @@ async def test_get_tells_every_step_with_its_result_by_the_receipt_of_any_of_the
     assert await worker.trigger("chain::get", {"chain_id": receipt}) == found
     without = await worker.trigger("chain::get", {"receipt": receipt, "results": False})
     assert all("result" not in step for step in without["steps"])
+
+
+async def test_get_tells_the_end_of_a_chain_only_with_that_of_its_steps(
+    bridge: RunningBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, asker = await bridge.connect(), await bridge.connect()
+    gate = Gate()
+    await worker.offer(job=gate)
+    receipt = await asker.enqueue("job", {}, "jobs")
+    await eventually(lambda: gate.begun)
+    describe = WorkflowHandle.describe
+
+    async def describe_after_the_end(handle: WorkflowHandle[Any, Any]) -> WorkflowExecutionDescription:
+        gate.open()
+        await handle.result()
+        return await describe(handle)
+
+    monkeypatch.setattr(WorkflowHandle, "describe", describe_after_the_end)
+    found = await asker.trigger("chain::get", {"receipt": receipt})
+    assert (found["chain"]["status"], found["steps"][0]["status"]) == ("completed", "completed")
 
 
 async def test_get_tells_why_a_step_was_lost(bridge: RunningBridge) -> None:
@@ -360,6 +380,8 @@ async def test_an_event_that_does_not_come_in_time_goes_on_with_another_function
     ending = await result(worker, held["receipt"])
     assert ending["status"] == "completed"
     assert (escalated.payloads[0]["timed_out"], escalated.payloads[0]["payload"]) == (True, {"order": 7})
+    (step,) = (await worker.trigger("chain::get", {"receipt": held["receipt"]}))["steps"]
+    assert (step["function_id"], step["status"]) == ("escalate", "completed")
 
 
 async def test_an_event_that_comes_before_anybody_waits_is_kept(bridge: RunningBridge) -> None:
