@@ -20,6 +20,7 @@ class BridgeProcess:
 
     process: asyncio.subprocess.Process
     worker_url: str
+    admin_url: str
 
     async def kill(self) -> None:
         """End it at once, as `kill -9` does."""
@@ -39,18 +40,18 @@ async def bridge_process(config: Path) -> AsyncIterator[BridgeProcess]:
     )
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
-            worker_url = await _worker_url(process)
-        yield BridgeProcess(process, worker_url)
+            addresses = await _addresses(process)
+        yield BridgeProcess(process, addresses["workers"], addresses["admin"])
     finally:
         if process.returncode is None:
             process.terminate()
         await process.wait()
 
 
-async def _worker_url(process: asyncio.subprocess.Process) -> str:
+async def _addresses(process: asyncio.subprocess.Process) -> dict[str, str]:
     assert process.stdout is not None
     async for line in process.stdout:
         words = line.decode().split()
         if words[:1] == ["ready"]:
-            return next(word.removeprefix("workers=") for word in words if word.startswith("workers="))
+            return dict(word.split("=", maxsplit=1) for word in words[1:])
     raise AssertionError(f"the bridge ended with {await process.wait()} before it was ready")

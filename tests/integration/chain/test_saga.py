@@ -152,23 +152,6 @@ async def test_a_compensation_outside_any_chain_is_refused(bridge: RunningBridge
     assert refused.value.code == "no_chain"
 
 
-async def test_a_compensation_that_fails_for_good_is_a_dead_letter_and_the_others_still_run(
-    bridge: RunningBridge,
-) -> None:
-    worker, order = await bridge.connect(), Order("reserve", "charge", "ship")
-    await order.offer(worker)
-    undo_charge = Failing(2)
-    await worker.register({"ship": Failing(), "undo::charge": undo_charge})
-    receipt = await worker.enqueue("reserve", {}, "jobs")
-    await failed(bridge, receipt)
-    assert order.undone_steps == ["reserve"]
-    letters = await bridge.dead_letters("jobs", 2)
-    (lost,) = [letter for letter in letters if letter["payload"].get("function_id") == "charge"]
-    await worker.trigger("iii::queue::redrive_message", {"queue": "jobs", "message_id": lost["id"]})
-    await eventually(lambda: len(undo_charge.calls) == 2)
-    assert undo_charge.calls[1].data["function_id"] == "charge"
-
-
 async def test_a_compensation_redriven_while_others_run_runs_again_and_nothing_else_does(
     bridge: RunningBridge,
 ) -> None:

@@ -13,7 +13,6 @@ from tests.support.bridge_process import bridge_process
 from tests.support.fake_sdk import CallFailed, Delivered, FakeSdk, connected
 from tests.support.handlers import Gate, Recording, succeed
 from tests.support.running_bridge import (
-    StartBridge,
     bridge_config,
     ended,
     new_prefix,
@@ -80,25 +79,6 @@ async def test_a_killed_bridge_continues_after_its_restart_where_it_was(
     chain = temporal.get_workflow_handle(chain_id(Tenancy(prefix), receipt))
     assert (await ended(chain, 30)).status is WorkflowExecutionStatus.COMPLETED
     assert pipeline.done == ["first", "second", "third, attempt 1"]
-
-
-async def test_a_bridge_that_vanishes_frees_its_job_for_another(
-    start_bridge: StartBridge, temporal_address: str, prefix: str, tmp_path: Path, exits: AsyncExitStack
-) -> None:
-    path = write_config(tmp_path, bridge_config(temporal_address, prefix, QUEUES))
-    vanishing = await exits.enter_async_context(bridge_process(path))
-    worker = await exits.enter_async_context(connected(vanishing.worker_url))
-    gate, heard = Gate(), Recording()
-    await worker.offer(job=gate)
-    receipt = await worker.enqueue("job", {}, "jobs")
-    await eventually(lambda: gate.begun)
-
-    staying = await start_bridge(QUEUES)
-    await (await staying.connect()).offer(job=heard)
-    await vanishing.kill()
-    assert (await ended(staying.chain(receipt), 30)).status is WorkflowExecutionStatus.COMPLETED
-    assert len(heard.payloads) == 1
-    assert staying.workers[0].delivered[0].durable["attempt"] == 2
 
 
 async def test_a_killed_temporal_continues_after_its_restart_where_it_was(
