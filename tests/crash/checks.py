@@ -107,16 +107,17 @@ def ran_again(evidence: Evidence) -> list[str]:
 
 
 def compensated_wrongly(evidence: Evidence) -> list[str]:
-    """What a chain had completed when it was undone is undone once, and nothing else ever is."""
+    """What a chain had completed when it lost a step is undone once, and nothing else ever is."""
     done = {line.receipt for line in evidence.lines if line.kind is Kind.DONE}
     return [fault for chain in evidence.chains for fault in _faults_of_undoing(chain, done)]
 
 
 def _faults_of_undoing(chain: ChainSeen, done: set[str]) -> Iterable[str]:
+    must_undo = chain.is_undone or any(step.status == StepStatus.LOST for step in chain.steps)
     owed = {
         step.receipt: step.function_id
         for step in chain.steps
-        if chain.is_undone and step.status == StepStatus.COMPLETED and step.function_id in COMPENSATIONS
+        if must_undo and step.status == StepStatus.COMPLETED and step.function_id in COMPENSATIONS
     }
     undone: dict[str, list[str]] = defaultdict(list)
     for step in chain.steps:

@@ -112,12 +112,16 @@ def test_a_second_completion_is_noticed() -> None:
     assert len(ran_again(Evidence(deliveries=[delivered("a"), delivered("a", span=(3, 4))]))) == 1
 
 
-def undone(*compensations: StepRecord, ran: tuple[str, ...] = ("u",), is_undone: bool = True) -> Evidence:
-    """A chain whose first step completed and whose second was lost."""
-    lost = step("b", "order::pack", StepStatus.LOST)
+def undone(
+    *compensations: StepRecord,
+    second: StepStatus = StepStatus.LOST,
+    ran: tuple[str, ...] = ("u",),
+    is_undone: bool = True,
+) -> Evidence:
+    """A chain whose first step completed and whose second one ended somehow."""
     return Evidence(
         lines=[line(Kind.DONE, receipt) for receipt in ran],
-        chains=[chain(step("a"), lost, *compensations, is_undone=is_undone)],
+        chains=[chain(step("a"), step("b", "order::pack", second), *compensations, is_undone=is_undone)],
     )
 
 
@@ -134,9 +138,19 @@ def test_one_compensation_for_each_step_that_has_one_is_right() -> None:
         undone(step("u", "undo::pick", compensates="a")),
         undone(step("u", "undo::begin", compensates="a"), ran=()),
         undone(step("u", "undo::begin", compensates="a"), step("u", "undo::begin", compensates="b")),
-        undone(step("u", "undo::begin", compensates="a"), is_undone=False),
+        undone(step("u", "undo::begin", compensates="a"), second=StepStatus.COMPLETED, is_undone=False),
+        undone(is_undone=False),
     ],
-    ids=["missing", "lost", "repeated", "the wrong one", "never ran", "of a lost step", "nothing to undo"],
+    ids=[
+        "missing",
+        "lost",
+        "repeated",
+        "the wrong one",
+        "never ran",
+        "of a lost step",
+        "nothing to undo",
+        "not begun",
+    ],
 )
 def test_a_compensation_that_is_missing_or_too_much_is_noticed(evidence: Evidence) -> None:
     assert len(compensated_wrongly(evidence)) == 1
