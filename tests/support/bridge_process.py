@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import sysconfig
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,11 @@ class BridgeProcess:
     worker_url: str
     admin_url: str
 
+    async def stop(self) -> None:
+        """End it as an orchestrator does, and wait until it has."""
+        self.process.terminate()
+        assert await self.process.wait() == 0
+
     async def kill(self) -> None:
         """End it at once, as `kill -9` does."""
         self.process.send_signal(signal.SIGKILL)
@@ -29,14 +34,17 @@ class BridgeProcess:
 
 
 @asynccontextmanager
-async def bridge_process(config: Path) -> AsyncIterator[BridgeProcess]:
-    """Run `iii-temporal serve`; what still runs afterwards is stopped."""
+async def bridge_process(
+    config: Path, *, program: Sequence[str] = (str(PROGRAM),), environ: Mapping[str, str] | None = None
+) -> AsyncIterator[BridgeProcess]:
+    """Run `iii-temporal serve`, of this checkout by default; what still runs afterwards is stopped."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("III_", "TEMPORAL_"))}
     process = await asyncio.create_subprocess_exec(
-        str(PROGRAM),
+        *program,
         *("serve", "--config", str(config)),
         stdout=asyncio.subprocess.PIPE,
         stderr=sys.stderr,
-        env={key: value for key, value in os.environ.items() if not key.startswith(("III_", "TEMPORAL_"))},
+        env=own | dict(environ or {}),
     )
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
