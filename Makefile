@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run install test conformance-all crash lint fmt types bench clean
+.PHONY: run install test conformance-all crash lint audit fmt types bench clean
 
 run: install
 	@$(BIN)/iii-temporal demo
@@ -36,6 +36,11 @@ conformance-all: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive bridge workflows activities deploy
+
+# pip-audit asks PyPI itself for advisories: behind a mirror without them it knows nothing, and says so.
+audit: lint
+	$(BIN)/pip-audit --skip-editable
 
 types: install
 	$(BIN)/mypy

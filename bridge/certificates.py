@@ -122,4 +122,4 @@ class _Served:
 
 def _load_pair(context: ssl.SSLContext, files: CertificateFiles) -> None:
     # Without a passphrase of ours OpenSSL would ask for one on the terminal, and wait.
-    context.load_cert_chain(files.cert_file, files.key_file, password="")
+    context.load_cert_chain(files.cert_file, files.key_file, password="")  # nosec B106
