@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Annotated
 
 import msgspec
@@ -97,6 +98,7 @@ class ClosedWorkflows:
         self._send = send
         self._now_ms = now_ms
         self._subscriptions: dict[str, _Subscription] = {}
+        self._is_new = asyncio.Event()
 
     def register(self, engine: Engine) -> None:
         """Provide the trigger type."""
@@ -130,20 +132,24 @@ class ClosedWorkflows:
         except BridgeError as exc:
             raise TriggerRejectedError(str(exc)) from exc
         self._subscriptions[binding.id] = _Subscription(binding, config)
+        self._is_new.set()
 
     def unbind(self, binding: Binding) -> None:
         """Look no more; the place is kept for the next binding of the kind."""
         self._subscriptions.pop(binding.id, None)
 
     async def run(self) -> None:
-        """Look again and again.
+        """Look again and again, and at once for a new subscription.
 
         Cancellation: safe; what was not enqueued is found by the next run.
         """
         while True:
+            self._is_new.clear()
             for subscription in list(self._subscriptions.values()):
                 await self._try(subscription)
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_S):
+                    await self._is_new.wait()
 
     async def _try(self, subscription: _Subscription) -> None:
         try:
