@@ -116,11 +116,11 @@ def _trigger_types(config: BridgeConfig) -> Rows:
         "log, trace": config.observability,
         "engine::functions-available": config.listeners,
         "engine::workers-available": config.listeners,
+        "configuration": config.configuration,
     }
     for types, block in served.items():
         if block is not None:
             yield types, "calls the function directly; nothing in Temporal"
-    yield "configuration", "not served by this version: change the file and restart"
 
 
 def _adapters(config: BridgeConfig) -> Rows:
