@@ -40,12 +40,13 @@ from bridge.errors import ConfigError
 from bridge.listeners.worker_socket import SocketLimits
 from bridge.temporal.compensations import Compensation
 from bridge.temporal.connection import TemporalAddress
-from bridge.temporal.enqueuer import EnqueueSettings
+from bridge.temporal.enqueuer import MOST_BYTES_IN_TEMPORAL, EnqueueSettings
 from bridge.temporal.function_caller import FunctionActivitySettings
 from bridge.temporal.interop.rules import WorkflowRule, WorkflowRules
 from bridge.temporal.messages import NamedQueue
 from bridge.temporal.payload_codec import PayloadKeys, PayloadSettings, data_converter
 from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY
+from bridge.temporal.payload_store import StoreSettings
 from bridge.temporal.queue_workers import QueueWorker
 from bridge.temporal.service import QueueSettings, TemporalSettings
 from workflows.contract import RetryRules
@@ -199,6 +200,7 @@ def _exposed(rule: ExposeRule) -> ExposedIds | ExposedMetadata:
 
 def temporal_settings(block: TemporalBlock) -> TemporalSettings:
     """Translate `iii-temporal`."""
+    storage = block.payloads.storage
     return TemporalSettings(
         address=TemporalAddress(
             target=block.address,
@@ -210,7 +212,9 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
         ),
         prefix=block.prefix,
         enqueue=EnqueueSettings(
-            timeout_ms=block.enqueue_timeout_ms, steps_per_handler=block.max_steps_per_handler
+            timeout_ms=block.enqueue_timeout_ms,
+            steps_per_handler=block.max_steps_per_handler,
+            payload_limit_bytes=storage.limit_bytes if storage else MOST_BYTES_IN_TEMPORAL,
         ),
         compensations={
             function_id: Compensation(each.function_id, each.queue)
@@ -228,7 +232,7 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
 
 def payload_settings(block: TemporalBlock) -> PayloadSettings:
     """Translate how Temporal is given payloads."""
-    encryption = block.payloads.encryption
+    encryption, storage = block.payloads.encryption, block.payloads.storage
     return PayloadSettings(
         compress_from_bytes=block.payloads.compress_from_bytes,
         encryption=PayloadKeys(
@@ -237,6 +241,7 @@ def payload_settings(block: TemporalBlock) -> PayloadSettings:
         )
         if encryption
         else None,
+        store=StoreSettings(storage.directory, storage.from_bytes) if storage else None,
     )
 
 

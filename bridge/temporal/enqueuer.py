@@ -16,10 +16,12 @@ from bridge.temporal.payload_fields import PayloadFields
 from bridge.temporal.sender import TemporalSender
 from workflows.contract import Message, Subscription
 
-__all__ = ["EnqueueSettings", "TemporalEnqueuer"]
+__all__ = ["MOST_BYTES_IN_TEMPORAL", "EnqueueSettings", "TemporalEnqueuer"]
 
 log = structlog.get_logger("bridge.queue")
 
+MOST_BYTES_IN_TEMPORAL = 2 * 1024 * 1024 - 160 * 1024
+"""The largest payload of a message that Temporal itself keeps."""
 _STEP_PAYLOAD_BYTES = 16 * 1024
 """The largest payload of a handler's second and later messages that its chain keeps: Temporal ends a workflow
 whose history has 50 MiB."""
@@ -34,12 +36,12 @@ class EnqueueSettings:
 
     Attributes:
         timeout_ms: How long Temporal may take to accept one.
-        payload_limit_bytes: The largest payload it accepts.
+        payload_limit_bytes: The largest payload of a message.
         steps_per_handler: Messages one attempt may add to its own chain; the rest become chains of their own.
     """
 
     timeout_ms: int = 8000
-    payload_limit_bytes: int = 2 * 1024 * 1024 - 160 * 1024
+    payload_limit_bytes: int = MOST_BYTES_IN_TEMPORAL
     steps_per_handler: int = 100
 
 

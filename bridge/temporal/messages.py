@@ -52,7 +52,7 @@ class MessageMaker:
     Args:
         queues: The named queues, by name; they may change.
         lane_of: Tells the workflow id of a group's lane.
-        payload_limit_bytes: The largest payload that Temporal accepts.
+        payload_limit_bytes: The largest payload of a message.
         new_id: Makes fresh UUIDs.
         now_ms: The Unix time.
     """
@@ -106,9 +106,9 @@ class MessageMaker:
         size_bytes = len(call.data) + len(call.metadata) + len(call.baggage or "")
         if size_bytes > self._payload_limit_bytes:
             raise EnqueueError(
-                f"The payload has {size_bytes} bytes, metadata and baggage included; Temporal takes at most "
-                f"{self._payload_limit_bytes}. Put large data in your own storage and "
-                "enqueue a reference to it."
+                f"The payload has {size_bytes} bytes, metadata and baggage included; at most "
+                f"{self._payload_limit_bytes} can be enqueued. Set up `iii-temporal.payloads.storage` "
+                "or raise its limit, or put large data in your own storage and enqueue a reference to it."
             )
         group = fields.group(named.group_field) if named.group_field else named.group
         delay_ms = max(delay_ms, fields.delay_ms(named.delay_field) if named.delay_field else 0)

@@ -14,10 +14,12 @@ from temporalio.api.common.v1 import Payload
 from temporalio.converter import (
     DataConverter,
     DefaultFailureConverterWithEncodedAttributes,
+    ExternalStorage,
     PayloadCodec,
 )
 
 from bridge.errors import EngineError
+from bridge.temporal.payload_store import DirectoryStore, StoreSettings
 
 __all__ = ["PayloadKeys", "PayloadSettings", "PayloadsCodec", "data_converter"]
 
@@ -48,10 +50,12 @@ class PayloadSettings:
     Attributes:
         compress_from_bytes: The size from which they are compressed; `None` compresses none.
         encryption: The keys; `None` leaves payloads readable.
+        store: Where large ones are, after all of this; `None` gives all to Temporal.
     """
 
     compress_from_bytes: int | None = None
     encryption: PayloadKeys | None = None
+    store: StoreSettings | None = None
 
 
 class PayloadsCodec(PayloadCodec):
@@ -126,6 +130,12 @@ def data_converter(settings: PayloadSettings) -> DataConverter:
     if settings == PayloadSettings():
         return DataConverter.default
     converter = replace(DataConverter.default, payload_codec=PayloadsCodec(settings))
+    if settings.store is not None:
+        storage = ExternalStorage(
+            drivers=[DirectoryStore(settings.store.directory)],
+            payload_size_threshold=settings.store.from_bytes,
+        )
+        converter = replace(converter, external_storage=storage)
     if settings.encryption is None:
         return converter
     return replace(converter, failure_converter_class=DefaultFailureConverterWithEncodedAttributes)

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
@@ -11,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from bridge.config.block import Bind, Block, Name, Port, conflict
 from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
 
-__all__ = ["CodecBlock", "EncryptionBlock", "PayloadsBlock"]
+__all__ = ["CodecBlock", "EncryptionBlock", "PayloadsBlock", "StorageBlock"]
 
 _KEY_BYTES = (16, 24, 32)
 
@@ -52,16 +53,32 @@ class EncryptionBlock(Block):
         return active_key
 
 
+class StorageBlock(Block):
+    """Where large payloads are, of which Temporal keeps a reference.
+
+    Attributes:
+        directory: What all bridges of a namespace share; made when it is missing.
+        from_bytes: The size from which a payload goes there.
+        limit_bytes: The largest payload that may be enqueued.
+    """
+
+    directory: Annotated[Path, Field(strict=False)]
+    from_bytes: Annotated[int, Field(ge=1024, le=1024 * 1024)] = 256 * 1024
+    limit_bytes: Annotated[int, Field(ge=1024 * 1024, le=1024**3)] = 16 * 1024 * 1024
+
+
 class PayloadsBlock(Block):
     """How Temporal is given payloads.
 
     Attributes:
         compress_from_bytes: The size from which they are compressed; `None` compresses none.
         encryption: Their keys; `None` leaves them readable for everyone who may read the namespace.
+        storage: Where large ones are; `None` leaves all to Temporal, and refuses what is too large for it.
     """
 
     compress_from_bytes: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     encryption: EncryptionBlock | None = None
+    storage: StorageBlock | None = None
 
 
 class CodecBlock(Block):
