@@ -54,10 +54,10 @@ __all__ = ["Chain"]
 
 _PATCH = "iii.asks_after_its_lane"
 """Chains of 0.1.0 did not, if a step of their own ended before the lane's."""
-_MOST_BYTES_CARRIED = 1_000_000
-"""Temporal takes 2 MB of arguments."""
+# Temporal takes 2 MB of arguments, and events and records go along as well.
+_MOST_BYTES_CARRIED = 700_000
 _MOST_BYTES_OWED = 400_000
-_LARGEST_ROOT_CARRIED = 200_000
+_LARGEST_ROOT_CARRIED = 150_000
 
 
 @dataclass
@@ -106,7 +106,10 @@ class Chain:
         self._watchers = Watchers(start.watchers)
         self._saga = Saga([(message, payloads.popleft()) for message in start.owed])
         self._holds = Holds(
-            start.tenancy.pace, [(hold, payloads.popleft()) for hold in start.holds], start.events
+            start.tenancy.pace,
+            [(hold, payloads.popleft()) for hold in start.holds],
+            start.events,
+            start.ends,
         )
         self._root = (start.root, payloads.popleft()) if start.root is not None else None
         self._restart: Loaded | None = None
@@ -130,11 +133,14 @@ class Chain:
         try:
             await self._serve()
         except asyncio.CancelledError:
-            self._tasks.cancel()
             if not self._lets_attempts_finish:
+                self._tasks.cancel()
                 await self._tasks.all_end()
                 raise
             self._is_cancelled = True
+            # What has completed in this very moment is to be known as completed before the rest is cancelled.
+            await workflow.wait_condition(lambda: True)
+            self._tasks.cancel()
         if self._is_cancelled or self._must_undo():
             await self._undo_whatever_comes()
         if self._restart is not None:
@@ -166,6 +172,7 @@ class Chain:
         """Take what waits for an event or for other messages before it becomes a step."""
         if hold.receipt not in self._known and self._holds.take(hold, payload):
             self._record.note(_held(hold), StepStatus.WAITING, _what_it_waits_for(hold))
+            self._note_child(hold.then.parent, hold.receipt)
             self._tasks.add(partial(self._run_hold, hold, payload))
 
     @workflow.signal(name=Signal.EVENT)
@@ -244,10 +251,7 @@ class Chain:
             self._root = (message, payload)
             if message.restarts:
                 workflow.upsert_memo({"restarts": message.restarts})
-        if message.parent in self._steps:
-            self._steps[message.parent].children.append(message.receipt)
-        elif message.parent is not None and message.parent == self._lane_step:
-            self._lane_children.append(message.receipt)
+        self._note_child(message.parent, message.receipt)
         children = list(message.children)
         if message.receipt == self._lane_step:  # the lane has handed it over
             children += self._lane_children
@@ -264,6 +268,13 @@ class Chain:
             return None
         first, payload = self._root
         return Parcel(again(first)), payload
+
+    def _note_child(self, parent: str | None, receipt: str) -> None:
+        """Note what a step has asked for, so that it does not ask again after a redrive."""
+        if parent in self._steps:
+            self._steps[parent].children.append(receipt)
+        elif parent is not None and parent == self._lane_step:
+            self._lane_children.append(receipt)
 
     def _is_over(self) -> bool:
         return (
@@ -413,16 +424,20 @@ class Chain:
 
     async def _serve(self) -> None:
         """Run steps until none is left or something must be undone, in a fresh run if need be."""
-        while not self._is_over() and not self._must_undo() and not self._is_leaving():
-            self._tasks.begin()
-            await self._something_happens()
-        if not self._must_undo():
-            await self._tasks.all_end()
-        if not self._must_undo():
+        while True:
+            while not self._is_over() and not self._must_undo() and not self._is_leaving():
+                self._tasks.begin()
+                await self._something_happens()
+            if not self._must_undo():
+                await self._tasks.all_end()
+            if self._must_undo():
+                return
             if not self._is_over():
                 await self._continue_as_new()
             self._note_the_end()
             await self._outbox.flush()
+            if self._is_over() and not self._must_undo():
+                return
 
     async def _undo_whatever_comes(self) -> None:
         """Undo in a task of its own, which a cancellation does not reach."""
@@ -448,13 +463,19 @@ class Chain:
             await self._losses.begin_with(*self._root)
         self._courier.forget_waiting()
         self._courier = self._new_courier()
-        while self._steps or self._holds or self._saga or not workflow.all_handlers_finished():
-            await self._drop_what_has_not_begun()
-            if self._saga:
-                await self._compensate(*self._saga.take_latest())
-            await workflow.wait_condition(workflow.all_handlers_finished)
-        self._note_the_end()
-        await self._outbox.flush()
+        while self._has_to_undo():
+            while self._has_to_undo():
+                await self._drop_what_has_not_begun()
+                if self._saga:
+                    await self._compensate(*self._saga.take_latest())
+                await workflow.wait_condition(workflow.all_handlers_finished)
+            if self._restart is not None:
+                await self._losses.begin_again(self._restart[0].message.receipt)
+            self._note_the_end()
+            await self._outbox.flush()
+
+    def _has_to_undo(self) -> bool:
+        return bool(self._steps or self._holds or self._saga) or not workflow.all_handlers_finished()
 
     async def _drop_what_has_not_begun(self) -> None:
         self._tasks.drop_not_begun()
@@ -528,6 +549,7 @@ class Chain:
             records=self._record.carried(),
             watchers=self._watchers.carried,
             events=self._holds.events,
+            ends=self._holds.carried_ends(),
             is_watched=self._outbox.is_watched,
             events_told=self._outbox.sent,
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from dataclasses import replace
 from enum import StrEnum
 
 from temporalio import workflow
@@ -12,7 +13,8 @@ from workflows.contract import Activity, ChainEvent, Message, Tenancy
 
 __all__ = ["ChainEventType", "EventOutbox"]
 
-_AT_ONCE = 100
+_AT_ONCE = 10
+"""What one activity brings to every subscriber in time."""
 _LARGEST_RESULT_TOLD = 4 * 1024
 _LONGEST_ERROR_TOLD = 500
 
@@ -84,7 +86,7 @@ class EventOutbox:
                 chain_id=self._chain_id,
                 home=home,
                 first_function_id=info.workflow_type,
-                message=message,
+                message=message and replace(message, metadata=None, baggage=None, children=()),
                 attempt=attempt,
                 result=data.decode() if data is not None and len(data) <= _LARGEST_RESULT_TOLD else None,
                 code=code,

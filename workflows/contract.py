@@ -512,6 +512,7 @@ class ChainStart:
         records: What is shown of the steps.
         watchers: The workflows that want to hear of a step's end, by receipt.
         events: The payloads, as JSON text, of events that nobody has waited for yet, by name.
+        ends: How messages ended that something here still waits for, without large results.
         is_watched: Whether somebody wants to be told of the chain's own events.
         events_told: How many of those have been told.
     """
@@ -532,6 +533,7 @@ class ChainStart:
     records: tuple[StepRecord, ...] = ()
     watchers: dict[str, list[str]] = field(default_factory=dict)
     events: dict[str, list[str]] = field(default_factory=dict)
+    ends: tuple[WatchedEnd, ...] = ()
     is_watched: bool = False
     events_told: int = 0
 

@@ -3,6 +3,7 @@
 import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from temporalio.common import RawValue
@@ -17,6 +18,8 @@ Watch = Callable[[str], Awaitable[WatchedEnd | None]]
 """Asks for a message, by its receipt: how it ended, or `None` and its end will be told (`Holds.ended`)."""
 
 _MOST_EVENTS_KEPT = 100
+_MOST_EVENT_BYTES = 150_000
+_MOST_END_BYTES_CARRIED = 100_000
 _LOOKS_FOR_THE_UNKNOWN = 6
 """A message that nobody knows may be on its way, or found by a search that lags behind."""
 _UNKNOWN = "unknown"
@@ -31,6 +34,7 @@ class Holds:
         pace: How patient it is.
         held: What it held back before it continued as new, with the payloads.
         events: Payloads, as JSON text, of events that came before anybody waited for them, by name.
+        ends: How messages ended that something still waits for.
     """
 
     def __init__(
@@ -38,11 +42,12 @@ class Holds:
         pace: Pace,
         held: Iterable[tuple[Hold, RawValue]] = (),
         events: Mapping[str, list[str]] | None = None,
+        ends: Iterable[WatchedEnd] = (),
     ) -> None:
         self._pace = pace
         self._held = OrderedDict((hold.receipt, (hold, payload)) for hold, payload in held)
         self._events = {name: list(payloads) for name, payloads in (events or {}).items()}
-        self._ends: dict[str, WatchedEnd] = {}
+        self._ends = {end.receipt: end for end in ends}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -75,6 +80,17 @@ class Holds:
         kept = self._events.setdefault(name, [])
         kept.append(payload.payload.data.decode())
         del kept[:-_MOST_EVENTS_KEPT]
+        while sum(len(text) for texts in self._events.values() for text in texts) > _MOST_EVENT_BYTES:
+            oldest = next(texts for texts in self._events.values() if texts)
+            del oldest[0]
+
+    def carried_ends(self) -> tuple[WatchedEnd, ...]:
+        """Return how the messages ended that are still waited for; results that do not fit are left out."""
+        room, carried = _MOST_END_BYTES_CARRIED, []
+        for end in self._ends.values():
+            room -= len(end.result or "")
+            carried.append(end if room >= 0 else replace(end, result=None))
+        return tuple(carried)
 
     def wants(self, receipt: str) -> bool:
         """Tell whether something waits for a message to end."""

@@ -45,6 +45,11 @@ class Losses:
         more = len(texts) - _SHOWN_STEPS
         return "; ".join(texts[:_SHOWN_STEPS]) + (f"; and {more} more" if more > 0 else "")
 
+    async def begin_again(self, receipt: str) -> None:
+        """Tell the dead letters that are still open that the chain begins again, because of one of them."""
+        for letter in self.letters:
+            await signal(letter, Signal.SUPERSEDED, receipt)
+
     async def begin_with(self, first: Message, payload: RawValue) -> None:
         """Have the dead letters redrive the chain's first message instead of their own, one for all."""
         for letter in self.letters:

@@ -12,7 +12,7 @@ from workflows.contract import Message, StepRecord, StepStatus
 __all__ = ["ChainRecord"]
 
 _KEPT = 2000
-_CARRIED = 500
+_CARRIED = 300
 """A record takes some 500 bytes, and Temporal takes 2 MB of arguments."""
 _SHOWN = 200
 _LONGEST_DETAIL = 200

@@ -18,6 +18,10 @@ COMPENSATION = "iii-compensation"
 """The metadata key under which a delivery's result carries the message that undoes it."""
 
 _DROPPED_FROM_PAYLOADS = ("input", "result")
+_DECLARED_KEYS = {"function_id", "input", "result", "receipt"}
+_HEADER_BYTES = 900
+_LARGEST_RESULT_TOLD = 256 * 1024
+"""Beside the input, which may be nearly the 2 MB that Temporal takes."""
 
 
 class Saga:
@@ -47,13 +51,14 @@ class Saga:
     def carried(self, room_bytes: int) -> list[tuple[Message, RawValue]]:
         """Return what the next run takes along.
 
-        A compensation that does not fit keeps the names of what it undoes; input and result become null.
+        A declared compensation that does not fit, the oldest first, keeps the names of what it undoes; its
+        input and result become null.
         """
         carried = []
-        for message, payload in self._owed.values():
-            room_bytes -= len(payload.payload.data)
+        for message, payload in reversed(self._owed.values()):
+            room_bytes -= _HEADER_BYTES + len(payload.payload.data)
             carried.append((message, payload if room_bytes >= 0 else _without_values(payload)))
-        return carried
+        return carried[::-1]
 
 
 def again(first: Message) -> Message:
@@ -73,20 +78,23 @@ def compensation_of(result: RawValue) -> Message | None:
 
 def undo_payload(step: Message, payload: RawValue, result: RawValue) -> RawValue:
     """Return what a declared compensation is told: the step's function, input, result and receipt."""
+    answer = result.payload.data
+    is_omitted = len(answer) > _LARGEST_RESULT_TOLD
     return json_value(
-        b'{"function_id":%b,"input":%b,"result":%b,"receipt":%b}'
+        b'{"function_id":%b,"input":%b,"result":%b,"receipt":%b%b}'
         % (
             json.dumps(step.function_id).encode(),
             payload.payload.data,
-            result.payload.data,
+            b"null" if is_omitted else answer,
             json.dumps(step.receipt).encode(),
+            b',"result_omitted":true' if is_omitted else b"",
         )
     )
 
 
 def _without_values(payload: RawValue) -> RawValue:
     value = json.loads(payload.payload.data)
-    if not isinstance(value, dict):
-        return payload
+    if not isinstance(value, dict) or not value.keys() >= _DECLARED_KEYS:
+        return payload  # a handler has chosen it
     kept = {key: None if key in _DROPPED_FROM_PAYLOADS else item for key, item in value.items()}
     return json_value(json.dumps(kept).encode())

@@ -203,10 +203,10 @@ class Access:
     def refusal_of_indirect_call(self, function_id: str) -> FunctionFailedError | None:
         """Return why the session may not have a queue or a trigger call a function it may call itself.
 
-        The engine's own functions look at the session that calls them, and whatever is called by a queue or
-        a trigger has none.
+        The engine's own functions, and those of chains, look at the session that calls them, and whatever is
+        called by a queue or a trigger has none.
         """
-        if not self.rules.is_guarded or not function_id.startswith("engine::"):
+        if not self.rules.is_guarded or not function_id.startswith(("engine::", "chain::")):
             return None
         return _forbidden(f"function '{function_id}' not allowed for queues and triggers (call it directly)")
 

@@ -9,6 +9,8 @@ import structlog
 from bridge.engine.access import Access
 from bridge.engine.calls import DEFAULT_NAMESPACE, Call, Outcome, error_body
 from bridge.engine.engine import Engine
+from bridge.engine.undoing import KEY as COMPENSATE
+from bridge.engine.undoing import Undoing, read_undoing
 from bridge.engine.workers import Worker
 from bridge.errors import FunctionFailedError
 from bridge.protocol import payload
@@ -22,7 +24,7 @@ from bridge.protocol.inbound import (
     UnregisterTriggerType,
 )
 from bridge.protocol.outbound import TriggerRejected
-from bridge.protocol.payload import ABSENT, NULL, is_present
+from bridge.protocol.payload import ABSENT, NULL, is_present, with_entry
 
 __all__ = ["Admission", "Registration", "refusal_of_functions_in"]
 
@@ -223,6 +225,12 @@ class Admission:
             if self._is_protected(stored_id, namespace):
                 self._drop("function", stored_id, "the bridge or the listener itself depends on this id")
                 return
+            metadata = changed.metadata if is_present(changed.metadata) else message.metadata
+            try:
+                metadata = self._with_permitted_undoing(metadata, namespace)
+            except (FunctionFailedError, msgspec.MsgspecError) as exc:
+                self._drop("function", stored_id, f"its metadata's `compensate`: {exc}")
+                return
             self._stored_function_ids[message.id] = stored_id
             self._worker.own_ids[stored_id] = message.id
             self._apply(
@@ -230,7 +238,7 @@ class Admission:
                     message,
                     id=stored_id,
                     description=changed.description or message.description,
-                    metadata=changed.metadata if is_present(changed.metadata) else message.metadata,
+                    metadata=metadata,
                 )
             )
 
@@ -313,6 +321,24 @@ class Admission:
             context=self._access.rights.context,
         )
         self._ask(self._access.rules.trigger_hook_id, question, proceed)
+
+    def _with_permitted_undoing(self, metadata: msgspec.Raw, namespace: str) -> msgspec.Raw:
+        """Return metadata whose compensation the session may have run; a prefix holds for it as well.
+
+        Raises:
+            FunctionFailedError: The session may not have it run.
+            MsgspecError: It is not understood.
+        """
+        undoing = read_undoing(metadata)
+        if undoing is None:
+            return metadata
+        stored_id = self._access.stored_id(undoing.function_id)
+        if stored_id != undoing.function_id:  # one of the session's own
+            return with_entry(metadata, COMPENSATE, Undoing(stored_id, undoing.queue))
+        known = self._engine.functions.metadata_of(stored_id, namespace)
+        if refusal := self._access.refusal_of_binding(stored_id, namespace, known):
+            raise refusal
+        return metadata
 
     def _is_protected(self, function_id: str, namespace: str) -> bool:
         """Tell whether no session may offer a function.

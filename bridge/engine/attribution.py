@@ -60,4 +60,12 @@ def _only_job(candidates: Collection[Invocation]) -> Job | None:
         return jobs.pop()
     homes = {(job.chain_id, job.home, job.workflow_id) if job else None for job in jobs}
     home = homes.pop() if len(homes) == 1 else None
-    return Job(*home) if home else None
+    if home is None:
+        return None
+    any_of_them = next(job for job in jobs if job is not None)
+    return Job(
+        *home,
+        restarts=any_of_them.restarts,
+        is_undoing=any_of_them.is_undoing,
+        is_unwatched=any_of_them.is_unwatched,
+    )

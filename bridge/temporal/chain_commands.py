@@ -18,6 +18,9 @@ from workflows.names import receipt_at
 
 __all__ = ["TemporalChainCommands"]
 
+_LARGEST_HELD = 64 * 1024
+"""What waits in a chain goes along whenever that continues in a fresh run, and Temporal takes 2 MB."""
+
 
 class TemporalChainCommands:
     """Asks things of chains; every method raises `EnqueueError` when Temporal did not take them.
@@ -56,7 +59,12 @@ class TemporalChainCommands:
         if job.is_undoing:
             raise FunctionFailedError("no_chain", "A compensation is not compensated; retry it instead")
         prepared = self._prepare(call, target, payload)
-        undo = replace(prepared, group=None, compensates=job.receipt or job.home)
+        undo = replace(
+            prepared,
+            receipt=_receipt_after(job.restarts, prepared.receipt),
+            group=None,
+            compensates=job.receipt or job.home,
+        )
         async with self._enqueuer.accepting():
             lane = self._lane_of(job, undo)
             if not await _is_there(self._sender.owe(undo, bytes(payload), lane_workflow_id=lane)):
@@ -101,6 +109,7 @@ class TemporalChainCommands:
 
     async def send_event(self, chain_workflow_id: str, event: str, payload: msgspec.Raw) -> bool:
         """Tell a chain of an event; answers whether the chain ran."""
+        _check_size("event", payload)
         async with self._enqueuer.accepting():
             return await _is_there(self._sender.send_event(chain_workflow_id, event, bytes(payload)))
 
@@ -115,10 +124,13 @@ class TemporalChainCommands:
         event: str | None = None,
         receipts: tuple[str, ...] = (),
     ) -> str:
+        _check_size("payload", payload)
         first = self._prepare(call, then, payload)
         second = self._prepare(call, otherwise, payload) if otherwise else None
         job = call.job
         receipt = self._receipt(job, first, event, receipts)
+        if job is not None and receipt in job.children:
+            return receipt
         if job is None or job.is_undoing:
             # Nothing encloses it, or what does begins no more steps: a chain of its own.
             first = replace(first, home=receipt, chain_id=job.chain_id if job else receipt)
@@ -151,6 +163,22 @@ class TemporalChainCommands:
     def _lane_of(self, job: Job, message: Message) -> str | None:
         """Return the lane that runs the step itself, if one does."""
         return None if job.workflow_id == self._sender.chain_of(message) else job.workflow_id
+
+
+def _receipt_after(restarts: int, receipt: str) -> str:
+    """Tell what a restarted chain owes from what it owed before, which may still be a dead letter."""
+    if not restarts:
+        return receipt
+    return receipt_at(receipt, str(uuid.uuid5(uuid.UUID(receipt), f"restart/{restarts}")))
+
+
+def _check_size(what: str, data: msgspec.Raw) -> None:
+    if len(data) > _LARGEST_HELD:
+        raise FunctionFailedError(
+            "payload_too_large",
+            f"The {what} has {len(data)} bytes; a chain keeps at most {_LARGEST_HELD}. Put large data in "
+            "your own storage and pass a reference to it.",
+        )
 
 
 async def _is_there(signalling: Awaitable[None]) -> bool:

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from bridge.engine.functions import FunctionRegistry
+from bridge.engine.undoing import read_undoing
 from bridge.temporal.messages import NamedQueue
 from workflows.contract import Message
 from workflows.names import receipt_at
@@ -15,8 +16,6 @@ from workflows.names import receipt_at
 __all__ = ["Compensation", "Compensations"]
 
 log = structlog.get_logger("bridge.queue")
-
-_KEY = b'"compensate"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +29,6 @@ class Compensation:
 
     function_id: str
     queue: str | None = None
-
-
-class _Declared(msgspec.Struct, frozen=True):
-    function_id: str
-    queue: str | None = None
-
-
-class _Metadata(msgspec.Struct, frozen=True):
-    compensate: str | _Declared | None = None
-
-
-_metadata = msgspec.json.Decoder(_Metadata)
 
 
 class Compensations:
@@ -93,6 +80,8 @@ class Compensations:
             else:
                 queue, rules = compensation.queue, named.rules
         key = f"compensate/{compensation.function_id}"
+        if step.restarts:  # the one of the time before may still be a dead letter
+            key += f"/{step.restarts}"
         return Message(
             receipt=receipt_at(step.home, str(uuid.uuid5(uuid.UUID(step.receipt), key))),
             chain_id=step.chain_id,
@@ -107,15 +96,13 @@ class Compensations:
             enqueued_at_ms=self._now_ms(),
             restarts=step.restarts,
             compensates=step.receipt,
+            is_unwatched=step.is_unwatched,
         )
 
     def _registered(self, step: Message) -> Compensation | None:
         function = self._functions.find(step.function_id, step.namespace)
-        metadata = function.schema.metadata if function else b""
-        if _KEY not in bytes(metadata):
-            return None
         try:
-            declared = _metadata.decode(metadata).compensate
+            declared = read_undoing(function.schema.metadata) if function else None
         except msgspec.MsgspecError as exc:
             log.warning(
                 "compensation not understood; give a function id or {function_id, queue}",
@@ -123,8 +110,4 @@ class Compensations:
                 reason=str(exc),
             )
             return None
-        if declared is None:
-            return None
-        if isinstance(declared, str):
-            return Compensation(declared)
-        return Compensation(declared.function_id, declared.queue)
+        return Compensation(declared.function_id, declared.queue) if declared else None

@@ -146,11 +146,15 @@ class ChainEvents:
             BridgeError: Temporal did not answer; what was sent before is not sent twice if this is repeated.
         """
         await self._keeper.settled(_TOPIC)
-        for subscriber in await self._subscribers(_TOPIC):
-            subscription = subscriber.subscription
-            for event in events:
-                if _is_wanted(subscription, event):
-                    await self._send(subscription, _receipt(subscription, event), event.home, _told(event))
+        async with asyncio.TaskGroup() as telling:
+            for subscriber in await self._subscribers(_TOPIC):
+                queue = subscriber.subscription.queue
+                telling.create_task(self._tell(subscriber.subscription, events), name=f"tell {queue}")
+
+    async def _tell(self, subscription: Subscription, events: list[ChainEvent]) -> None:
+        for event in events:
+            if _is_wanted(subscription, event):
+                await self._send(subscription, _receipt(subscription, event), event.home, _told(event))
 
     def _demand(self, binding: Binding) -> Demand:
         """Read a trigger's configuration.

@@ -158,10 +158,10 @@ async def test_input_of_the_wrong_shape_is_refused(
 
 
 async def test_list_filters_chains_and_pages_through_them(bridge: RunningBridge) -> None:
-    worker = await bridge.connect()
+    worker, sender = await bridge.connect(), await bridge.connect()
     await worker.offer(good=succeed, bad=Failing())
-    good = [await worker.enqueue("good", {"n": n}, "jobs") for n in range(3)]
-    bad = await worker.enqueue("bad", {}, "jobs")
+    good = [await sender.enqueue("good", {"n": n}, "jobs") for n in range(3)]
+    bad = await sender.enqueue("bad", {}, "jobs")
     for receipt in (*good, bad):
         await ended(bridge.chain(receipt))
 

@@ -250,6 +250,26 @@ async def test_a_cancelled_chain_undoes_what_has_completed(bridge: RunningBridge
     assert await sender.trigger("chain::cancel", {"receipt": receipt}) == answer | {"cancelled": False}
 
 
+async def test_a_step_that_completes_in_the_moment_of_the_cancellation_is_undone(
+    bridge: RunningBridge,
+) -> None:
+    worker, sender = await bridge.connect(), await bridge.connect()
+    undo = Recording()
+
+    async def first(call: Delivered) -> None:
+        chain = bridge.chain(call.durable["chain_id"])
+        # both are known to the workflow at once: the cancellation and the end of this step
+        await chain.cancel()
+
+    await worker.register({"first": first}, {"compensate": "undo"})
+    await worker.register({"undo": undo})
+    receipt = await sender.enqueue("first", {}, "jobs")
+    assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.CANCELED
+    assert [each["function_id"] for each in undo.payloads] == ["first"]
+    (step, _) = await steps(sender, receipt)
+    assert step["status"] == "completed"
+
+
 async def test_a_terminated_chain_undoes_nothing(bridge: RunningBridge) -> None:
     worker, sender = await bridge.connect(), await bridge.connect()
     gate, undo = Gate(), Recording()

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from bridge.engine.access import AccessRules, ExposedIds, ExposedMetadata, Pattern
 from tests.integration.rbac.guarded import Guarded, refuse
 from tests.integration.worker_socket.live import Client
@@ -60,6 +62,16 @@ async def test_a_queue_may_not_call_the_engine_for_a_session(bridge: Guarded) ->
     bridge.rules = replace(bridge.rules, exposed=(ExposedIds(Pattern("*")),))
     client = await bridge.client()
     answer = await client.call("engine::register_trigger", action={"type": "enqueue", "queue": "default"})
+    assert error_of(answer)["code"] == "FORBIDDEN"
+
+
+@pytest.mark.parametrize("function_id", ["chain::delay", "chain::join", "chain::wait_for_event"])
+async def test_a_queue_may_not_enqueue_for_a_session_what_that_may_not_call(
+    bridge: Guarded, function_id: str
+) -> None:
+    bridge.rules = replace(bridge.rules, exposed=(ExposedIds(Pattern("chain::*")),))
+    client = await bridge.client()
+    answer = await client.call(function_id, action={"type": "enqueue", "queue": "default"})
     assert error_of(answer)["code"] == "FORBIDDEN"
 
 

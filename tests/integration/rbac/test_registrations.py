@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosedError
 
 from bridge.engine.access import ExposedIds, Pattern
 from bridge.engine.functions import BuiltinHandler
+from bridge.engine.undoing import Undoing, read_undoing
 from bridge.errors import FunctionNotFoundError
 from bridge.protocol.inbound import RegisterFunction
 from tests.integration.rbac.guarded import Guarded, refuse
@@ -124,6 +125,25 @@ async def test_registrations_keep_their_order_while_a_hook_thinks(bridge: Guarde
     assert (await client.hear("invocationresult"))["result"] == "late"
     assert not bridge.offers("f")
     assert bridge.offers("g")
+
+
+async def test_a_function_is_not_undone_by_one_that_its_session_may_not_call(bridge: Guarded) -> None:
+    bridge.rules = replace(bridge.rules, exposed=(ExposedIds(Pattern("api::*")),))
+    client = await bridge.client()
+    await client.say("registerfunction", id="f", metadata={"compensate": "private::refund"})
+    await client.say("registerfunction", id="g", metadata={"compensate": "api::undo"})
+    await client.say("registerfunction", id="h", metadata={"compensate": 5})
+    assert await client.is_served()
+    assert (bridge.offers("f"), bridge.offers("g"), bridge.offers("h")) == (False, True, False)
+
+
+async def test_a_prefix_holds_for_what_undoes_a_function_too(bridge: Guarded) -> None:
+    bridge.allow(function_registration_prefix="acme")
+    client = await bridge.client()
+    await client.say("registerfunction", id="f", metadata={"compensate": "undo"})
+    assert await client.is_served()
+    (metadata,) = bridge.engine.functions.metadata_of("acme::f")
+    assert read_undoing(metadata) == Undoing("acme::undo")
 
 
 async def test_a_session_that_floods_a_slow_hook_is_dropped(bridge: Guarded) -> None:
