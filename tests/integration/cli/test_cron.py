@@ -206,4 +206,4 @@ async def test_a_temporal_that_does_not_answer_is_an_error_with_a_remedy(cron: C
     code, _, errors = await cron("list", "--temporal-address", f"127.0.0.1:{free_port()}")
     assert code == 1
     assert "cannot be reached" in errors
-    assert "iii-temporal.address" in errors
+    assert "`address`, `tls` and `api_key` of iii-temporal" in errors
