@@ -47,7 +47,7 @@ from bridge.temporal.connection import TemporalAddress, TemporalConnection
 from bridge.temporal.schedules import TemporalSchedules
 from bridge.temporal.search_attributes import ensure_search_attributes
 from bridge.temporal.workers import sandbox
-from workflows.contract import CronFire, CronTick, Message, SearchAttribute, Tenancy, Ticket
+from workflows.contract import ChainEvent, CronFire, CronTick, Message, SearchAttribute, Tenancy, Ticket
 from workflows.cron_fire import CronFireWorkflow
 from workflows.names import cron_task_queue
 
@@ -73,6 +73,10 @@ class NoSender:
 
 async def no_watch(receipt: str, watcher_id: str) -> None:
     raise AssertionError(receipt, watcher_id)
+
+
+async def nobody_watches(events: list[ChainEvent]) -> None:
+    raise AssertionError(events)
 
 
 class Bridge:
@@ -137,7 +141,7 @@ class Bridge:
     @asynccontextmanager
     async def polling(self) -> AsyncIterator[None]:
         """Run fires while the body runs."""
-        operations = Operations(NoSender(), self._fire, no_watch)
+        operations = Operations(NoSender(), self._fire, no_watch, nobody_watches)
         async with polling(self.client, self.tenancy.prefix, operations.fire_cron):
             yield
 

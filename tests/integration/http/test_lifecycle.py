@@ -98,11 +98,12 @@ async def test_a_raised_concurrency_limit_lets_waiting_requests_in(make_bridge: 
     bridge.route("f", "/x")
     async with asyncio.TaskGroup() as tasks:
         requests = [tasks.create_task(bridge.client.get("/x")) for _ in range(3)]
-        await eventually(lambda: len(bridge.http._server._state.tasks) == 3)
-        assert running == 1
-        await bridge.http.apply(HttpSettings(port=0, concurrency_request_limit=3))
-        await eventually(lambda: running == 3)
-        released.set()
+        try:
+            await eventually(lambda: (len(bridge.http._server._state.tasks), running) == (3, 1))
+            await bridge.http.apply(HttpSettings(port=0, concurrency_request_limit=3))
+            await eventually(lambda: running == 3)
+        finally:
+            released.set()
     assert [each.result().status_code for each in requests] == [200] * 3
 
 
