@@ -1,9 +1,8 @@
 """What each part is told: the configuration, translated into the parts' own settings."""
 
 from base64 import b64decode
-from pathlib import Path
 
-from temporalio.service import TLSConfig
+from pydantic import SecretStr
 
 from bridge.builtins.cron import CronSettings
 from bridge.builtins.exec import ExecSettings
@@ -33,6 +32,7 @@ from bridge.config import (
     TlsBlock,
 )
 from bridge.config.blocks.payloads import CodecBlock
+from bridge.credentials import CredentialSources, TlsSources
 from bridge.engine.access import AccessRules, ExposedIds, ExposedMetadata, Pattern
 from bridge.engine.observation import DeadLetterLimit
 from bridge.entrance import Entrance
@@ -53,6 +53,7 @@ from workflows.contract import RetryRules
 
 __all__ = [
     "access_rules",
+    "credential_sources",
     "cron_settings",
     "dead_letter_limits",
     "declared_workflows",
@@ -205,9 +206,7 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
         address=TemporalAddress(
             target=block.address,
             namespace=block.namespace,
-            api_key=block.api_key.get_secret_value() if block.api_key else None,
-            tls=_temporal_tls(block.tls) if block.tls and block.is_encrypted else block.is_encrypted,
-            headers={name: value.get_secret_value() for name, value in block.grpc_meta.items()},
+            credentials=credential_sources(block),
             converter=data_converter(payload_settings(block)),
         ),
         prefix=block.prefix,
@@ -228,6 +227,32 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
         drain_timeout_ms=block.drain_timeout_ms,
         heartbeat_timeout_ms=block.heartbeat_timeout_ms,
     )
+
+
+def credential_sources(block: TemporalBlock) -> CredentialSources:
+    """Translate what Temporal knows the bridge by."""
+    return CredentialSources(
+        api_key=block.api_key_file or _revealed(block.api_key),
+        tls=_tls_sources(block.tls or TlsBlock()) if block.is_encrypted else None,
+        headers={name: value.get_secret_value() for name, value in block.grpc_meta.items()},
+    )
+
+
+def _tls_sources(block: TlsBlock) -> TlsSources:
+    return TlsSources(
+        authorities=block.ca_file or _pem(block.ca_data),
+        certificate=block.cert_file or _pem(block.cert_data),
+        key=block.key_file or _pem(_revealed(block.key_data)),
+        server_name=block.server_name,
+    )
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def _pem(text: str | None) -> bytes | None:
+    return text.encode() if text is not None else None
 
 
 def payload_settings(block: TemporalBlock) -> PayloadSettings:
@@ -264,22 +289,6 @@ def declared_workflows(block: TemporalBlock) -> dict[str, DeclaredWorkflow]:
         )
         for function_id, each in block.expose.items()
     }
-
-
-def _temporal_tls(block: TlsBlock) -> TLSConfig:
-    key = block.key_data.get_secret_value() if block.key_data else None
-    return TLSConfig(
-        server_root_ca_cert=_pem(block.ca_file, block.ca_data),
-        client_cert=_pem(block.cert_file, block.cert_data),
-        client_private_key=_pem(block.key_file, key),
-        domain=block.server_name,
-    )
-
-
-def _pem(file: Path | None, text: str | None) -> bytes | None:
-    if file is not None:
-        return file.read_bytes()
-    return text.encode() if text is not None else None
 
 
 def dead_letter_limits(config: BridgeConfig) -> dict[str, DeadLetterLimit]:

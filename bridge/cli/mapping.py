@@ -45,9 +45,19 @@ def _section(title: str, rows: Rows) -> Iterator[str]:
 def _temporal(config: BridgeConfig) -> Rows:
     temporal = config.temporal
     yield "address", f"{temporal.address}, {'TLS' if temporal.is_encrypted else 'no TLS'}"
+    yield "API key", _key_source(config)
     yield "namespace", temporal.namespace
     yield "names", f"begin with {temporal.prefix}"
     yield "Web UI", temporal.ui_url or "unknown; set `ui_url` to get links"
+
+
+def _key_source(config: BridgeConfig) -> str:
+    temporal = config.temporal
+    if temporal.api_key_file is not None:
+        return f"what {temporal.api_key_file} holds, read again when it changes"
+    if temporal.api_key is None:
+        return "none"
+    return f"given by {config.origins.get(('api_key',), config.source)}"
 
 
 def _listening(config: BridgeConfig) -> Rows:

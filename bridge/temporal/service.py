@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
-from temporalio.client import Client
 
 from activities.alerts import AlertActivities, Alerter
 from activities.annexes import Annexes
@@ -210,27 +209,27 @@ class TemporalService:
         """
         async with asyncio.TaskGroup() as tasks:
             waking = tasks.create_task(self._waiting.run(), name="wake waiting messages")
+            watching = tasks.create_task(self.connection.watch(), name="watch temporal credentials")
             connecting = tasks.create_task(self._connect(), name="connect to temporal")
             stopping = tasks.create_task(self._stopping.wait(), name="temporal stop")
             await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
             if connecting.done():
-                await self._poll(connecting.result(), fire_cron, alert, publish_events)
+                await connecting
+                await self._poll(fire_cron, alert, publish_events)
             connecting.cancel()
+            watching.cancel()
             waking.cancel()
 
-    async def _connect(self) -> Client:
+    async def _connect(self) -> None:
         client = await self.connection.connect()
         self._tenancy = replace(self._tenancy, has_search_attributes=await ensure_search_attributes(client))
-        return client
 
-    async def _poll(
-        self, client: Client, fire_cron: CronFirer, alert: Alerter, publish_events: PublishEvents
-    ) -> None:
+    async def _poll(self, fire_cron: CronFirer, alert: Alerter, publish_events: PublishEvents) -> None:
         while not self._stopping.is_set():
             try:
                 self.ready.set()
                 await run_workers(
-                    client,
+                    self.connection,
                     self._tenancy,
                     self.queue_workers,
                     operations=Operations(self._sender, fire_cron, self._end_watch.watch, publish_events),

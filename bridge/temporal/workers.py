@@ -15,6 +15,7 @@ from activities.bulk import BulkActivities
 from activities.functions import FunctionActivities
 from activities.operations import Operations
 from activities.trace_headers import TraceHeaders
+from bridge.temporal.connection import TemporalConnection
 from bridge.temporal.queue_workers import HEARTBEAT_THROTTLE, QueueWorkers
 from workflows.alarm import Alarm
 from workflows.bulk import Bulk
@@ -45,7 +46,7 @@ def sandbox() -> SandboxedWorkflowRunner:
 
 
 async def run_workers(
-    client: Client,
+    connection: TemporalConnection,
     tenancy: Tenancy,
     queues: QueueWorkers,
     *,
@@ -61,7 +62,7 @@ async def run_workers(
     """Poll for work until told to stop, then let what runs finish.
 
     Args:
-        client: The connection to Temporal.
+        connection: The way to Temporal, once it has been reached.
         tenancy: The names to poll under.
         queues: The queues of deliveries.
         operations: Runs the activities of our own workflows.
@@ -90,6 +91,7 @@ async def run_workers(
         bulk.settle_dead_letters,
         alerts.call_alert_function,
     ]
+    client = connection.client
     for_0_1_0 = [*own, operations.fire_cron]  # which ran its activities where its workflows were
     workers = (
         Worker(
@@ -115,9 +117,10 @@ async def run_workers(
     )
     async with asyncio.TaskGroup() as tasks:
         for worker in workers:
+            connection.workers.add(worker)
             tasks.create_task(worker.run(), name=f"temporal worker {worker.task_queue}")
         tasks.create_task(
-            queues.run(client, tenancy, stop=stop, drain_timeout=drain_timeout), name="queue workers"
+            queues.run(connection, tenancy, stop=stop, drain_timeout=drain_timeout), name="queue workers"
         )
         await stop.wait()
         for worker in workers:

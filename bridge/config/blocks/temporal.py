@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -11,15 +12,18 @@ from pydantic import (
     FilePath,
     SecretStr,
     StringConstraints,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from bridge.config.block import Bind, Block, Milliseconds, Name, Port, PositiveMilliseconds
+from bridge.config.block import Bind, Block, Milliseconds, Name, Port, PositiveMilliseconds, conflict
 from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
 from bridge.config.blocks.interop import ExposedWorkflowBlock, FunctionActivitiesBlock, InteropBlock
 from bridge.config.blocks.payloads import CodecBlock, PayloadsBlock
 from bridge.config.blocks.temporal_tls import TlsBlock
 from bridge.config.hosts import is_loopback
+from bridge.credentials import read_key
 
 __all__ = ["AdminBlock", "TemporalBlock", "WorkerOutboxLimits"]
 
@@ -123,7 +127,8 @@ class TemporalBlock(Block):
         address: `host:port` of the frontend.
         namespace: Temporal's namespace, not iii's.
         api_key: The key of Temporal Cloud.
-        tls: `None` is unencrypted, unless an `api_key` is given.
+        api_key_file: The file that holds it, instead.
+        tls: `None` is unencrypted, unless a key is given.
         grpc_meta: Headers that every request to Temporal carries.
         prefix: The first part of every task queue, workflow id and schedule id; several bridges with
             different prefixes share a namespace without seeing each other.
@@ -151,6 +156,7 @@ class TemporalBlock(Block):
     address: Annotated[str, AfterValidator(_host_and_port)] = "127.0.0.1:7233"
     namespace: Name = "default"
     api_key: SecretStr | None = None
+    api_key_file: Annotated[FilePath | None, Field(strict=False)] = None
     tls: TlsBlock | None = None
     grpc_meta: Mapping[_HeaderName, _HeaderValue] = Field(default={})
     prefix: Annotated[
@@ -180,4 +186,19 @@ class TemporalBlock(Block):
     @property
     def is_encrypted(self) -> bool:
         """Whether the way to Temporal is: asked for, or implied by an API key."""
-        return self.tls.enabled if self.tls else self.api_key is not None
+        return self.tls.enabled if self.tls else (self.api_key or self.api_key_file) is not None
+
+    @field_validator("api_key_file")
+    @classmethod
+    def _holds_the_only_key(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if file is None:
+            return None
+        if info.data.get("api_key") is not None:
+            raise conflict("`api_key_file` and `api_key` exclude each other", "give one of them")
+        try:
+            read_key(file)
+        except (OSError, ValueError) as exc:
+            raise conflict(
+                f"`api_key_file` cannot be used: {exc}", "write the key, and nothing else, into the file"
+            ) from exc
+        return file

@@ -25,6 +25,7 @@ class Namespaces:
 
     def __init__(self, connection: TemporalConnection) -> None:
         self._connection = connection
+        self._home: Client | None = None
         self._others: dict[str, Client] = {}
 
     @property
@@ -41,6 +42,8 @@ class Namespaces:
         home = self._connection.client
         if namespace is None or namespace == self.home:
             return home
+        if home is not self._home:  # the others share its connection, and so its certificates
+            self._home, self._others = home, {}
         if namespace not in self._others:
             self._others[namespace] = Client(**(home.config() | {"namespace": namespace}))
         return self._others[namespace]
