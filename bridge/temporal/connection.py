@@ -44,6 +44,11 @@ class TemporalAddress:
     headers: Mapping[str, str] = field(default_factory=dict)
     converter: DataConverter = DataConverter.default
 
+    @property
+    def keeper(self) -> str:
+        """Tells a namespace from every other, also on another server."""
+        return f"{self.target}/{self.namespace}"
+
 
 class TemporalConnection:
     """Connects in the background, for as long as it takes; the client itself survives later outages.
