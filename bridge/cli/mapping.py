@@ -11,6 +11,7 @@ from bridge.config import (
     RedisAdapter,
     StateBlock,
     StreamBlock,
+    TemporalBlock,
 )
 from workflows import names
 from workflows.contract import Tenancy
@@ -44,20 +45,27 @@ def _section(title: str, rows: Rows) -> Iterator[str]:
 
 def _temporal(config: BridgeConfig) -> Rows:
     temporal = config.temporal
-    yield "address", f"{temporal.address}, {'TLS' if temporal.is_encrypted else 'no TLS'}"
-    yield "API key", _key_source(config)
-    yield "namespace", temporal.namespace
+    yield from _namespace(temporal, config)
     yield "names", f"begin with {temporal.prefix}"
-    yield "Web UI", temporal.ui_url or "unknown; set `ui_url` to get links"
+    for mapped, block in zip(temporal.namespaces, temporal.everywhere[1:], strict=True):
+        yield "iii namespaces", f"{', '.join(mapped.iii)}, kept apart:"
+        yield from _namespace(block, config)
 
 
-def _key_source(config: BridgeConfig) -> str:
-    temporal = config.temporal
-    if temporal.api_key_file is not None:
-        return f"what {temporal.api_key_file} holds, read again when it changes"
-    if temporal.api_key is None:
+def _namespace(block: TemporalBlock, config: BridgeConfig) -> Rows:
+    yield "address", f"{block.address}, {'TLS' if block.is_encrypted else 'no TLS'}"
+    yield "API key", _key_source(block, config)
+    yield "namespace", block.namespace
+    yield "Web UI", block.ui_url or "unknown; set `ui_url` to get links"
+
+
+def _key_source(block: TemporalBlock, config: BridgeConfig) -> str:
+    if block.api_key_file is not None:
+        return f"in {block.api_key_file}, which is read again when it changes"
+    if block.api_key is None:
         return "none"
-    return f"given by {config.origins.get(('api_key',), config.source)}"
+    is_its_own = block.api_key is not config.temporal.api_key
+    return f"from {config.source if is_its_own else config.origins.get(('api_key',), config.source)}"
 
 
 def _listening(config: BridgeConfig) -> Rows:

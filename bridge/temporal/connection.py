@@ -46,6 +46,11 @@ class TemporalAddress:
     credentials: CredentialSources = field(default_factory=CredentialSources)
     converter: DataConverter = DataConverter.default
 
+    @property
+    def keeper(self) -> str:
+        """Tells a namespace from every other, also on another server."""
+        return f"{self.target}/{self.namespace}"
+
 
 class TemporalConnection:
     """Connects in the background, for as long as it takes; the client itself survives later outages.
