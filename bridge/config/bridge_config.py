@@ -80,6 +80,11 @@ class BridgeConfig:
     origins: Mapping[KeyPath, str]
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """What it was read from, as far as that was named: the file, and that with the profile."""
+        return tuple(file for file in (self.source, self.temporal.config_file) if file is not None)
+
+    @property
     def queues(self) -> Mapping[str, QueueConfig]:
         """The named queues by name; `default` is always among them."""
         return self.queue.queues

@@ -1,7 +1,7 @@
 """`iii-temporal`: our own block; where Temporal is and how we use it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Container, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -113,6 +113,8 @@ class TemporalBlock(Block):
         payloads: How Temporal is given payloads.
         codec_endpoint: Where the Web UI has payloads decoded; `None` serves none.
     """
+
+    live: ClassVar[Container[str]] = ("api_key", "api_key_file", "tls", "grpc_meta")
 
     profile: Name | None = None
     config_file: Annotated[FilePath | None, Field(strict=False)] = None

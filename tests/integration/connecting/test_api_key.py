@@ -1,21 +1,28 @@
 """API keys for Temporal that are replaced while a bridge runs (docs/connecting.md)."""
 
+import asyncio
+import json
+import re
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from structlog.testing import capture_logs
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from tests.support.handlers import Gate
+from bridge.cli import main
+from tests.support.handlers import Gate, Recording
 from tests.support.key_proxy import KeyProxy, demanding_key
-from tests.support.running_bridge import bridge_config, ended, running_bridge, write_config
+from tests.support.running_bridge import RunningBridge, bridge_config, ended, running_bridge, write_config
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("looks_often")]
 
-ONE_AT_ONCE = {"jobs": {"concurrency": 1}}
 HEARTBEAT = "RecordActivityTaskHeartbeat"
+NOT_REPLACED = "temporal credentials not replaced; the old ones stay"
 
 
 @pytest.fixture
@@ -31,15 +38,28 @@ def key_file(tmp_path: Path) -> Path:
     return file
 
 
-def replace_text(file: Path, text: str) -> None:
-    file.write_text(text)
+def replace_text(file: Path, text: str | None) -> None:
+    """Write a text; `None` takes the file away."""
+    if text is None:
+        file.unlink()
+    else:
+        file.write_text(text)
 
 
 def config(proxy: KeyProxy, prefix: str, **temporal: Any) -> dict[str, Any]:
-    return bridge_config(proxy.address, prefix, ONE_AT_ONCE, tls={"enabled": False}, **temporal)
+    queues = {"jobs": {"concurrency": 1}}
+    return bridge_config(proxy.address, prefix, queues, tls={"enabled": False}, **temporal)
 
 
-@pytest.mark.usefixtures("looks_often")
+async def delivers(bridge: RunningBridge) -> None:
+    """Return once a message has been enqueued and handled."""
+    handled, worker = Recording(), await bridge.connect()
+    await worker.register({"hello": handled})
+    receipt = await worker.enqueue("hello", "world", "jobs")
+    assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.COMPLETED
+    assert handled.payloads == ["world"]
+
+
 async def test_a_new_key_in_the_file_is_used_at_once_and_nothing_in_flight_is_lost(
     temporal: Client, prefix: str, proxy: KeyProxy, key_file: Path, tmp_path: Path
 ) -> None:
@@ -65,3 +85,90 @@ async def test_a_new_key_in_the_file_is_used_at_once_and_nothing_in_flight_is_lo
     assert {call.durable["attempt"] for call in gate.begun} == {1}
     with pytest.raises(RuntimeError, match="unauthorized"):
         await Client.connect(proxy.address, api_key="first", tls=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", r"cannot be read: .*key is empty\. Write the key"),
+        ("two words", r"cannot be read: .*key holds more than one word of visible ASCII\. Write the key"),
+        (None, r"cannot be read: .*No such file .*key'\. Write the key"),
+        ("third", r"does not let them in: Request unauthorized\..* Correct `api_key`"),
+    ],
+)
+async def test_a_key_that_cannot_be_used_leaves_the_old_one_in_force_until_there_is_one_that_can(
+    temporal: Client,
+    prefix: str,
+    proxy: KeyProxy,
+    key_file: Path,
+    tmp_path: Path,
+    content: str | None,
+    reason: str,
+) -> None:
+    path = write_config(tmp_path, config(proxy, prefix, api_key_file=str(key_file)))
+    with capture_logs() as logs:
+        async with running_bridge(path, temporal, prefix) as bridge:
+            replace_text(key_file, content)
+            told = await eventually(lambda: [each for each in logs if each["event"] == NOT_REPLACED])
+            await delivers(bridge)
+
+            proxy.keys.add("second")
+            replace_text(key_file, "second")
+            await eventually(lambda: "temporal credentials replaced" in [each["event"] for each in logs])
+            proxy.keys = {"second"}
+            await delivers(bridge)
+    assert (told[0]["address"], told[0]["namespace"]) == (proxy.address, "default")
+    assert re.search(reason, told[0]["reason"])
+
+
+async def test_a_key_that_is_replaced_before_temporal_was_reached_is_used(
+    temporal: Client, prefix: str, proxy: KeyProxy, key_file: Path, tmp_path: Path
+) -> None:
+    replace_text(key_file, "expired")
+    path = write_config(tmp_path, config(proxy, prefix, api_key_file=str(key_file)))
+    async with running_bridge(path, temporal, prefix, awaits_temporal=False) as bridge:
+        await eventually(lambda: "expired" in proxy.refused)
+        replace_text(key_file, "first")
+        await bridge.bridge.ready
+        await delivers(bridge)
+
+
+async def test_a_changed_configuration_brings_a_key_and_headers_at_once(
+    temporal: Client, prefix: str, proxy: KeyProxy, tmp_path: Path
+) -> None:
+    path = write_config(tmp_path, config(proxy, prefix, api_key="first"))
+    async with running_bridge(path, temporal, prefix) as bridge:
+        proxy.keys.add("second")
+        changed = config(proxy, prefix, api_key="second", grpc_meta={"tenant-of": "shop"})
+        replace_text(path, json.dumps(changed))
+        await eventually(lambda: proxy.headers.get("tenant-of") == "shop")
+        proxy.keys = {"second"}
+        await delivers(bridge)
+    assert proxy.headers["tenant-of"] == "shop"
+
+
+async def test_a_changed_profile_brings_a_key_at_once(
+    temporal: Client, prefix: str, proxy: KeyProxy, tmp_path: Path
+) -> None:
+    profile = tmp_path / "temporal.toml"
+    replace_text(profile, "[profile.default]\napi_key = 'first'")
+    path = write_config(tmp_path, config(proxy, prefix, config_file=str(profile)))
+    async with running_bridge(path, temporal, prefix) as bridge:
+        proxy.keys.add("second")
+        replace_text(profile, "[profile.default]\napi_key = 'second'")
+        await eventually(lambda: proxy.headers.get("authorization") == "Bearer second")
+        proxy.keys = {"second"}
+        await delivers(bridge)
+
+
+async def test_commands_that_connect_use_the_file_too(
+    prefix: str, proxy: KeyProxy, key_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The command ends the process, which here is also that of the test.
+    monkeypatch.setattr("bridge.cli.process.leave", sys.exit)
+    monkeypatch.setenv("III_TEMPORAL_API_KEY_FILE", str(key_file))
+    command = ["cron", "list", "--json", "--config", str(write_config(tmp_path, config(proxy, prefix)))]
+    with capture_logs():
+        result = await asyncio.to_thread(CliRunner().invoke, main, command)
+    assert (result.exit_code, result.stdout) == (0, "[]\n")
+    assert {key for _, key in proxy.let_in} == {"first"}
