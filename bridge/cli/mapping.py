@@ -48,7 +48,7 @@ def _temporal(config: BridgeConfig) -> Rows:
     yield from _namespace(temporal)
     yield "names", f"begin with {temporal.prefix}"
     for mapped, block in zip(temporal.namespaces, temporal.everywhere[1:], strict=True):
-        yield "iii namespaces", f"{', '.join(mapped.iii)}, kept apart:"
+        yield "iii namespaces", f"{', '.join(mapped.iii)}: kept apart"
         yield from _namespace(block)
 
 

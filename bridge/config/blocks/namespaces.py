@@ -21,6 +21,7 @@ class MappedNamespaceBlock(Block):
     certificate goes to no server for which it was not written.
 
     Attributes:
+        profile: The profile of Temporal's own tools that gives what is not given here.
         namespace: Temporal's.
         iii: The namespaces of iii.
         address: `host:port` of another frontend.
@@ -30,6 +31,7 @@ class MappedNamespaceBlock(Block):
         ui_url: Its Web UI.
     """
 
+    profile: Name | None = None
     namespace: Name
     iii: Annotated[tuple[Name, ...], Field(strict=False, min_length=1)]
     address: Address | None = None

@@ -116,9 +116,7 @@ def call(data: Any, job: Job | None = None) -> Call:
 
 
 def job(workflow_id: str = "chain/home", **extra: Any) -> Job:
-    return Job(
-        chain_id=STEP, home="home", workflow_id=workflow_id, receipt=STEP, keeper=HERE.keeper, **extra
-    )
+    return Job(chain_id=STEP, home="home", workflow_id=workflow_id, receipt=STEP, keeper=HERE.keeper, **extra)
 
 
 async def test_outside_any_job_a_message_begins_a_chain_or_joins_a_lane(
