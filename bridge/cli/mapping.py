@@ -45,27 +45,26 @@ def _section(title: str, rows: Rows) -> Iterator[str]:
 
 def _temporal(config: BridgeConfig) -> Rows:
     temporal = config.temporal
-    yield from _namespace(temporal, config)
+    yield from _namespace(temporal, _origin(config, "api_key"))
     yield "names", f"begin with {temporal.prefix}"
-    for mapped, block in zip(temporal.namespaces, temporal.everywhere[1:], strict=True):
-        yield "iii namespaces", f"{', '.join(mapped.iii)}, kept apart:"
-        yield from _namespace(block, config)
+    for index, (mapped, block) in enumerate(zip(temporal.namespaces, temporal.everywhere[1:], strict=True)):
+        yield "iii namespaces", f"{', '.join(mapped.iii)}: kept apart"
+        place = ("namespaces", index, "api_key") if mapped.api_key else ("api_key",)
+        yield from _namespace(block, _origin(config, *place))
 
 
-def _namespace(block: TemporalBlock, config: BridgeConfig) -> Rows:
+def _namespace(block: TemporalBlock, key_origin: str) -> Rows:
     yield "address", f"{block.address}, {'TLS' if block.is_encrypted else 'no TLS'}"
-    yield "API key", _key_source(block, config)
     yield "namespace", block.namespace
     yield "Web UI", block.ui_url or "unknown; set `ui_url` to get links"
-
-
-def _key_source(block: TemporalBlock, config: BridgeConfig) -> str:
     if block.api_key_file is not None:
-        return f"in {block.api_key_file}, which is read again when it changes"
-    if block.api_key is None:
-        return "none"
-    is_its_own = block.api_key is not config.temporal.api_key
-    return f"from {config.source if is_its_own else config.origins.get(('api_key',), config.source)}"
+        yield "API key", f"in {block.api_key_file}, which is read again when it changes"
+    else:
+        yield "API key", f"from {key_origin}" if block.api_key else "none"
+
+
+def _origin(config: BridgeConfig, *key: str | int) -> str:
+    return config.origins.get(key) or str(config.source)
 
 
 def _listening(config: BridgeConfig) -> Rows:

@@ -21,6 +21,7 @@ class MappedNamespaceBlock(Block):
     certificate goes to no server for which it was not written.
 
     Attributes:
+        profile: The profile of Temporal's own tools that gives what is not given here.
         namespace: Temporal's.
         iii: The namespaces of iii.
         address: `host:port` of another frontend.
@@ -31,6 +32,7 @@ class MappedNamespaceBlock(Block):
         ui_url: Its Web UI.
     """
 
+    profile: Name | None = None
     namespace: Name
     iii: Annotated[tuple[Name, ...], Field(strict=False, min_length=1)]
     address: Address | None = None
@@ -53,18 +55,15 @@ class MappedNamespaceBlock(Block):
     @property
     def connection(self) -> dict[str, Any]:
         """The keys of the way to Temporal, those of `iii-temporal`, that differ here."""
+        here = {"namespace": self.namespace}
         key = {"api_key": self.api_key, "api_key_file": self.api_key_file}
-        given = {"tls": self.tls, "grpc_meta": self.grpc_meta, "ui_url": self.ui_url}
+        others = {"tls": self.tls, "grpc_meta": self.grpc_meta, "ui_url": self.ui_url}
         if self.address is None:
-            known = {name: value for name, value in given.items() if value is not None}
-            return {"namespace": self.namespace} | known | (key if any(key.values()) else {})
-        return (
-            given
-            | key
-            | {
-                "namespace": self.namespace,
-                "address": self.address,
-                "grpc_meta": self.grpc_meta or {},
-                "ui_url": self.ui_url or web_ui_of(self.address),
-            }
-        )
+            given = {name: value for name, value in others.items() if value is not None}
+            return here | given | (key if any(key.values()) else {})
+        elsewhere = {
+            "address": self.address,
+            "grpc_meta": self.grpc_meta or {},
+            "ui_url": self.ui_url or web_ui_of(self.address),
+        }
+        return here | key | others | elsewhere
