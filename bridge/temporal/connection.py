@@ -121,9 +121,10 @@ class TemporalConnection:
         Raises:
             EngineError: It does not, or credentials cannot be read.
         """
-        credentials = await asyncio.to_thread(self.address.credentials.read)
-        self._client = await self._open(credentials)
-        self._in_force = credentials
+        async with self._replacing:
+            credentials = await asyncio.to_thread(self.address.credentials.read)
+            self._client = await self._open(credentials)
+            self._in_force = credentials
         self._connected.set()
         return self._client
 

@@ -197,22 +197,28 @@ class TemporalService:
         async with asyncio.TaskGroup() as tasks:
             waking = tasks.create_task(self._waiting.run(), name="wake waiting messages")
             watching = tasks.create_task(self.connection.watch(), name="watch temporal credentials")
+            await self._poll(fire_cron, alert, publish_events)
+            watching.cancel()
+            waking.cancel()
+
+    async def _is_connected(self) -> bool:
+        """Connect, however long it takes, unless the bridge is told to stop before."""
+        async with asyncio.TaskGroup() as tasks:
             connecting = tasks.create_task(self._connect(), name="connect to temporal")
             stopping = tasks.create_task(self._stopping.wait(), name="temporal stop")
             await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if connecting.done():
-                await connecting
-                await self._poll(fire_cron, alert, publish_events)
+            is_connected = connecting.done()
             connecting.cancel()
-            watching.cancel()
-            waking.cancel()
+            stopping.cancel()
+        return is_connected
 
     async def _connect(self) -> None:
         client = await self.connection.connect()
         self._tenancy = replace(self._tenancy, has_search_attributes=await ensure_search_attributes(client))
 
     async def _poll(self, fire_cron: CronFirer, alert: Alerter, publish_events: PublishEvents) -> None:
-        while not self._stopping.is_set():
+        # Workers that could not begin keep their task queues on their connection: the next ones need another.
+        while not self._stopping.is_set() and await self._is_connected():
             try:
                 self.ready.set()
                 await run_workers(

@@ -15,6 +15,7 @@ class KeyProxy(grpc.GenericRpcHandler):
 
     Attributes:
         keys: Those that are good now.
+        forbidden: The calls that are refused whatever they show.
         address: Where it listens, as `host:port`.
         let_in: The last part of the name of each call that was passed on, with the key it showed.
         refused: The key of each call that was not.
@@ -24,6 +25,7 @@ class KeyProxy(grpc.GenericRpcHandler):
     def __init__(self, behind: grpc.aio.Channel, *keys: str) -> None:
         self._behind = behind
         self.keys = set(keys)
+        self.forbidden: set[str] = set()
         self.address = ""
         self.let_in: list[tuple[str, str]] = []
         self.refused: list[str] = []
@@ -40,7 +42,7 @@ class KeyProxy(grpc.GenericRpcHandler):
         async def handle(request: bytes, context: Any) -> bytes:
             self.headers = dict(context.invocation_metadata())
             key = self.headers.get("authorization", "").removeprefix("Bearer ")
-            if key not in self.keys:
+            if key not in self.keys or name in self.forbidden:
                 self.refused.append(key)
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, "Request unauthorized.")
             self.let_in.append((name, key))

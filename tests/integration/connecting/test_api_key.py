@@ -43,7 +43,9 @@ def replace_text(file: Path, text: str | None) -> None:
     if text is None:
         file.unlink()
     else:
-        file.write_text(text)
+        new = file.with_suffix(".new")
+        new.write_text(text)
+        new.replace(file)
 
 
 def config(proxy: KeyProxy, prefix: str, **temporal: Any) -> dict[str, Any]:
@@ -131,6 +133,31 @@ async def test_a_key_that_is_replaced_before_temporal_was_reached_is_used(
         replace_text(key_file, "first")
         await bridge.bridge.ready
         await delivers(bridge)
+
+
+async def test_workers_that_were_not_let_in_begin_once_they_are(
+    temporal: Client, prefix: str, proxy: KeyProxy, key_file: Path, tmp_path: Path
+) -> None:
+    proxy.forbidden = {"DescribeNamespace"}
+    path = write_config(tmp_path, config(proxy, prefix, api_key_file=str(key_file)))
+    with capture_logs() as logs:
+        async with running_bridge(path, temporal, prefix) as bridge:
+            again = "temporal workers ended; starting them again"
+            await eventually(lambda: [each["event"] for each in logs].count(again) >= 2)
+            proxy.forbidden = set()
+            await delivers(bridge)
+
+
+async def test_a_bridge_that_is_not_let_in_any_more_stops(
+    temporal: Client, prefix: str, proxy: KeyProxy, key_file: Path, tmp_path: Path
+) -> None:
+    proxy.forbidden = {"DescribeNamespace"}
+    path = write_config(tmp_path, config(proxy, prefix, api_key_file=str(key_file)))
+    with capture_logs() as logs:
+        async with running_bridge(path, temporal, prefix) as bridge:
+            proxy.keys = set()
+            await eventually(lambda: "waiting for temporal" in [each["event"] for each in logs])
+            await bridge.stop()
 
 
 async def test_a_changed_configuration_brings_a_key_and_headers_at_once(
