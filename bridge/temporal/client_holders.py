@@ -50,10 +50,12 @@ class ClientHolders:
 
 
 def _hand(worker: Worker, client: Client) -> None:
+    if worker.is_shutdown:
+        return  # which one that Temporal did not let begin is too
     try:
         worker.client = client
     except AttributeError:
-        pass  # the SDK has taken the worker apart: it has come to its end
+        pass  # the SDK is taking the worker apart: it has come to its end
     except ValueError as exc:
         log.warning(
             "a temporal worker keeps the old credentials", task_queue=worker.task_queue, reason=str(exc)

@@ -1,10 +1,18 @@
-"""Bridges that look at their credentials without pause."""
+"""What tests of the way to Temporal share: an authority, and bridges that look at credentials all the time."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from bridge.temporal.connection import TemporalConnection
+from tests.support.pki import Authority
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """The authority that Temporal knows at first."""
+    return Authority(tmp_path)
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from structlog.testing import capture_logs
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client
 
 from bridge.cli import main
-from tests.support.handlers import Gate, Recording
+from tests.integration.connecting.deliveries import delivers, has_completed
+from tests.support.handlers import Gate
 from tests.support.key_proxy import KeyProxy, demanding_key
-from tests.support.running_bridge import RunningBridge, bridge_config, ended, running_bridge, write_config
+from tests.support.running_bridge import RunningBridge, bridge_config, running_bridge, write_config
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("looks_often")]
@@ -53,15 +54,6 @@ def config(proxy: KeyProxy, prefix: str, **temporal: Any) -> dict[str, Any]:
     return bridge_config(proxy.address, prefix, queues, tls={"enabled": False}, **temporal)
 
 
-async def delivers(bridge: RunningBridge) -> None:
-    """Return once a message has been enqueued and handled."""
-    handled, worker = Recording(), await bridge.connect()
-    await worker.register({"hello": handled})
-    receipt = await worker.enqueue("hello", "world", "jobs")
-    assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.COMPLETED
-    assert handled.payloads == ["world"]
-
-
 async def test_a_new_key_in_the_file_is_used_at_once_and_nothing_in_flight_is_lost(
     temporal: Client, prefix: str, proxy: KeyProxy, key_file: Path, tmp_path: Path
 ) -> None:
@@ -81,8 +73,7 @@ async def test_a_new_key_in_the_file_is_used_at_once_and_nothing_in_flight_is_lo
         receipts.append(await producer.enqueue("work", {"n": 5}, "jobs"))
         gate.open()
 
-        for receipt in receipts:
-            assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.COMPLETED
+        await has_completed(bridge, *receipts)
     assert sorted(call.data["n"] for call in gate.begun) == list(range(6))
     assert {call.durable["attempt"] for call in gate.begun} == {1}
     with pytest.raises(RuntimeError, match="unauthorized"):
@@ -135,29 +126,65 @@ async def test_a_key_that_is_replaced_before_temporal_was_reached_is_used(
         await delivers(bridge)
 
 
-async def test_workers_that_were_not_let_in_begin_once_they_are(
+@pytest.fixture
+async def refused(
     temporal: Client, prefix: str, proxy: KeyProxy, key_file: Path, tmp_path: Path
-) -> None:
+) -> AsyncIterator[tuple[RunningBridge, list[Any]]]:
+    """A bridge whose workers are not let in, and what it logs."""
     proxy.forbidden = {"DescribeNamespace"}
     path = write_config(tmp_path, config(proxy, prefix, api_key_file=str(key_file)))
     with capture_logs() as logs:
         async with running_bridge(path, temporal, prefix) as bridge:
-            again = "temporal workers ended; starting them again"
-            await eventually(lambda: [each["event"] for each in logs].count(again) >= 2)
-            proxy.forbidden = set()
-            await delivers(bridge)
+            yield bridge, logs
+
+
+async def test_workers_that_were_not_let_in_begin_once_they_are(
+    refused: tuple[RunningBridge, list[Any]], proxy: KeyProxy
+) -> None:
+    bridge, logs = refused
+    again = "temporal workers ended; starting them again"
+    await eventually(lambda: [each["event"] for each in logs].count(again) >= 2)
+    proxy.forbidden = set()
+    await delivers(bridge)
 
 
 async def test_a_bridge_that_is_not_let_in_any_more_stops(
-    temporal: Client, prefix: str, proxy: KeyProxy, key_file: Path, tmp_path: Path
+    refused: tuple[RunningBridge, list[Any]], proxy: KeyProxy
 ) -> None:
-    proxy.forbidden = {"DescribeNamespace"}
-    path = write_config(tmp_path, config(proxy, prefix, api_key_file=str(key_file)))
-    with capture_logs() as logs:
-        async with running_bridge(path, temporal, prefix) as bridge:
-            proxy.keys = set()
-            await eventually(lambda: "waiting for temporal" in [each["event"] for each in logs])
-            await bridge.stop()
+    bridge, logs = refused
+    proxy.keys = set()
+    await eventually(lambda: "waiting for temporal" in [each["event"] for each in logs])
+    await bridge.stop()
+
+
+async def test_every_connection_renews_its_own_key(
+    temporal: Client,
+    temporal_address: str,
+    prefix: str,
+    proxy: KeyProxy,
+    key_file: Path,
+    tmp_path: Path,
+) -> None:
+    other_file = key_file.with_name("other")
+    replace_text(other_file, "other")
+    async with demanding_key(temporal_address, "other") as elsewhere:
+        mapped = {
+            "namespace": "default",
+            "iii": ["shop"],
+            "address": elsewhere.address,
+            "api_key_file": str(other_file),
+            "tls": {"enabled": False},
+        }
+        path = write_config(tmp_path, config(proxy, prefix, api_key_file=str(key_file), namespaces=[mapped]))
+        async with running_bridge(path, temporal, prefix):
+            elsewhere.keys.add("renewed")
+            replace_text(other_file, "renewed")
+            await eventually(lambda: elsewhere.headers["authorization"] == "Bearer renewed")
+            proxy.keys.add("second")
+            replace_text(key_file, "second")
+            await eventually(lambda: proxy.headers["authorization"] == "Bearer second")
+    assert {key for _, key in elsewhere.let_in} == {"other", "renewed"}
+    assert {key for _, key in proxy.let_in} == {"first", "second"}
 
 
 async def test_a_changed_configuration_brings_a_key_and_headers_at_once(

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle
 
-from tests.support.handlers import Gate, Recording
+from tests.integration.connecting.deliveries import delivers, has_completed
+from tests.support.handlers import Gate
 from tests.support.pki import Authority
-from tests.support.running_bridge import RunningBridge, bridge_config, ended, running_bridge, write_config
+from tests.support.running_bridge import bridge_config, running_bridge, write_config
 from tests.support.tls_proxy import TlsProxy, mutual_tls
 from tests.support.waiting import eventually
 
@@ -49,11 +50,6 @@ def told(logs: list[Any], event: str) -> list[Any]:
 
 def write(path: Path, config: dict[str, Any]) -> None:
     path.write_text(json.dumps(config))
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
 
 
 @pytest.fixture
@@ -96,19 +92,9 @@ async def test_renewed_files_are_used_at_once_and_nothing_in_flight_is_lost(
         receipts.append(await producer.enqueue("work", {"n": 5}, "jobs"))
         gate.open()
 
-        for receipt in receipts:
-            assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.COMPLETED
+        await has_completed(bridge, *receipts)
     assert sorted(call.data["n"] for call in gate.begun) == list(range(6))
     assert {call.durable["attempt"] for call in gate.begun} == {1}
-
-
-async def delivers(bridge: RunningBridge) -> None:
-    """Return once a message has been enqueued and handled."""
-    handled, worker = Recording(), await bridge.connect()
-    await worker.register({"hello": handled})
-    receipt = await worker.enqueue("hello", "world", "jobs")
-    assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.COMPLETED
-    assert handled.payloads == ["world"]
 
 
 @pytest.mark.parametrize("half", [("cert_file",), ("ca_file", "cert_file", "key_file")])
@@ -162,7 +148,7 @@ async def test_a_delivery_whose_queue_has_changed_since_goes_on_with_renewed_fil
             await delivers(bridge)
 
             gate.open()
-            assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.COMPLETED
+            await has_completed(bridge, receipt)
     assert [call.durable["attempt"] for call in gate.begun] == [1]
 
 

@@ -19,11 +19,6 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
-
-
-@pytest.fixture
 async def encrypted_address(temporal_address: str, authority: Authority) -> AsyncIterator[str]:
     async with mutual_tls(temporal_address, authority) as proxy:
         yield proxy.address
