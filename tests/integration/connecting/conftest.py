@@ -1,4 +1,4 @@
-"""What tests of the way to Temporal share: an authority, and bridges that look at credentials all the time."""
+"""What tests of the way to Temporal share: an authority, and bridges that look at credentials often."""
 
 from functools import partial
 from pathlib import Path
