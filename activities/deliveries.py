@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 from temporalio import activity
@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.heartbeat import heartbeating
 from workflows.contract import DELIVERY_POSTPONED, Attempt, AttemptFailed, Delivery, FailureDetails, Message
-from workflows.saga import COMPENSATION
+from workflows.results import COMPENSATION, OMITTED
 
 __all__ = [
     "Answer",
@@ -24,10 +24,14 @@ __all__ = [
     "DeliveryContext",
     "DeliveryFailedError",
     "DeliveryPostponedError",
+    "Payloads",
+    "ResultNotKeptError",
     "TellChain",
 ]
 
 log = structlog.get_logger("bridge.queue")
+
+_Done = TypeVar("_Done")
 
 # What a failure says must fit beside the message in its dead letter, and Temporal takes 2 MB in all.
 _LONGEST_CODE = 200
@@ -35,7 +39,10 @@ _LONGEST_ERROR = 4000
 _LONGEST_STACK = 6000
 _LONGEST_LISTED_ERROR = 500
 _LISTED_ATTEMPTS = 20
-_MOST_RESULT_BYTES = 1024 * 1024
+_LONGEST_OMISSION = 500
+_GRACE_S = 5.0
+"""Temporal waits a little longer for an attempt than its handler may take; a result is kept in this time."""
+_LONGEST_KEEPING_S = 60.0
 _LOGGED_HERE = ApplicationErrorCategory.BENIGN
 """Keeps the SDK from logging a traceback of ours for every error of a user's handler."""
 
@@ -83,6 +90,7 @@ class DeliveryContext:
     attempt: int
     workflow_id: str
     run_id: str
+    workflow_type: str = ""
 
 
 class Deliverer(Protocol):
@@ -97,6 +105,27 @@ class Deliverer(Protocol):
         """
 
 
+class ResultNotKeptError(Exception):
+    """Temporal cannot keep a result, and nothing else can; the text says why."""
+
+
+class Payloads(Protocol):
+    """Where the payloads of deliveries are that Temporal itself does not keep."""
+
+    async def load(self, payload: Payload) -> Payload:
+        """Return a payload, wherever it is, for as long as it takes.
+
+        Cancellation: safe.
+        """
+
+    async def keep(self, result: Payload, context: DeliveryContext, at_most_s: float) -> Payload:
+        """Return what Temporal is to be given of a result.
+
+        Raises:
+            ResultNotKeptError: It cannot be kept, or not within the time.
+        """
+
+
 TellChain = Callable[[str, AttemptFailed], Awaitable[None]]
 """Tells the chain of a workflow id of a failed attempt, if it can."""
 
@@ -106,11 +135,13 @@ class Deliveries:
 
     Args:
         deliverer: Runs the functions.
+        payloads: Where payloads are that Temporal does not keep.
         attempt_failed: Tells a chain that is watched of a failed attempt.
     """
 
-    def __init__(self, deliverer: Deliverer, attempt_failed: TellChain) -> None:
+    def __init__(self, deliverer: Deliverer, payloads: Payloads, attempt_failed: TellChain) -> None:
         self._deliverer = deliverer
+        self._payloads = payloads
         self._attempt_failed = attempt_failed
         self._deadlines: set[asyncio.Timeout] = set()
         self._is_cut_off = False
@@ -139,10 +170,11 @@ class Deliveries:
             attempt=delivery.attempts_before + info.attempt,
             workflow_id=info.workflow_id or "",
             run_id=info.workflow_run_id or "",
+            workflow_type=info.workflow_type or "",
         )
         try:
             async with heartbeating([earlier]):
-                answer = await self._answer_in_time(context, args[1].payload.data)
+                return await self._attempt(context, args[1].payload)
         except DeliveryPostponedError as exc:
             raise _postponed(exc, context, earlier) from None
         except DeliveryFailedError as exc:
@@ -150,19 +182,33 @@ class Deliveries:
             if delivery.is_watched:
                 await self._tell_chain(context, failed)
             raise failed from None
-        result = answer.result
-        if len(result) > _MOST_RESULT_BYTES:
-            log.warning(
-                "result not kept: it is too large for Temporal",
-                function_id=delivery.message.function_id,
-                size_bytes=len(result),
-                limit_bytes=_MOST_RESULT_BYTES,
-            )
-            result = b"null"
+
+    async def _attempt(self, context: DeliveryContext, payload: Payload) -> RawValue:
+        """Run the function; once it has answered, the step has completed, whatever becomes of the answer."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + context.delivery.message.rules.timeout_ms / 1000 + _GRACE_S
+        answer = await self._answer_in_time(context, payload)
+        left_s = min(deadline_s - loop.time(), _LONGEST_KEEPING_S)
+        keeping = asyncio.create_task(self._keep(context, answer, left_s), name="keep result")
+        return RawValue(await _in_spite_of_cancellation(keeping))
+
+    async def _keep(self, context: DeliveryContext, answer: Answer, at_most_s: float) -> Payload:
         metadata = {"encoding": b"json/plain"}
         if answer.compensation is not None:
-            metadata[COMPENSATION] = converter.to_payload(answer.compensation).data
-        return RawValue(Payload(metadata=metadata, data=result))
+            metadata[COMPENSATION] = activity.payload_converter().to_payload(answer.compensation).data
+        result = Payload(metadata=metadata, data=answer.result)
+        try:
+            return await self._payloads.keep(result, context, at_most_s)
+        except ResultNotKeptError as exc:
+            log.warning(
+                "result not kept",
+                function_id=context.delivery.message.function_id,
+                step=context.delivery.message.receipt,
+                size_bytes=len(answer.result),
+                reason=str(exc),
+            )
+            metadata[OMITTED] = str(exc)[:_LONGEST_OMISSION].encode()
+            return Payload(metadata=metadata, data=b"null")
 
     async def _tell_chain(self, context: DeliveryContext, failed: ApplicationError) -> None:
         rules, code = context.delivery.message.rules, failed.type or ""
@@ -176,13 +222,16 @@ class Deliveries:
         )
         await self._attempt_failed(context.workflow_id, word)
 
-    async def _answer_in_time(self, context: DeliveryContext, payload: bytes) -> Answer:
+    async def _answer_in_time(self, context: DeliveryContext, stored: Payload) -> Answer:
         timeout_ms = context.delivery.message.rules.timeout_ms
-        running = asyncio.create_task(self._deliverer.deliver(context, payload), name="delivery")
+        running: asyncio.Task[Answer] | None = None
         try:
             async with asyncio.timeout(0 if self._is_cut_off else timeout_ms / 1000) as deadline:
                 self._deadlines.add(deadline)
                 try:
+                    payload = await self._payloads.load(stored)
+                    delivering = self._deliverer.deliver(context, payload.data)
+                    running = asyncio.create_task(delivering, name="delivery")
                     return await _in_spite_of_cancellation(running)
                 finally:
                     self._deadlines.discard(deadline)
@@ -193,6 +242,9 @@ class Deliveries:
                     waits_for_provider=False,
                 ) from exc
             _log_timeout(context)
+            if running is None:
+                text = f"The payload could not be read within {timeout_ms} ms; the bridge's log says why"
+                raise DeliveryFailedError("payload_unreadable", text) from exc
             raise DeliveryFailedError("TIMEOUT", f"No answer within {timeout_ms} ms") from exc
         except asyncio.CancelledError as exc:
             details = activity.cancellation_details()
@@ -201,11 +253,12 @@ class Deliveries:
             # The server has given the attempt up, or its workflow was terminated: nobody listens.
             raise ApplicationError("given up by the server", category=_LOGGED_HERE) from exc
         finally:
-            running.cancel()
+            if running is not None:
+                running.cancel()
 
 
-async def _in_spite_of_cancellation(running: asyncio.Task[Answer]) -> Answer:
-    """Wait for an attempt; one that is cancelled may finish, for what it has begun may have to be undone."""
+async def _in_spite_of_cancellation(running: asyncio.Task[_Done]) -> _Done:
+    """Wait for a part of an attempt, which may finish if cancelled: what it began may have to be undone."""
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:

@@ -11,8 +11,9 @@ from bridge.cli.cron_times import count_fires, read_time
 from bridge.cli.options import config_option, load_from, temporal_address_option, temporal_namespace_option
 from bridge.cli.process import run_to_the_end
 from bridge.errors import ConfigError, EngineError
-from bridge.settings import temporal_settings
+from bridge.settings import payload_settings, temporal_settings
 from bridge.temporal.connection import TemporalConnection
+from bridge.temporal.payload_codec import open_converter
 from bridge.temporal.schedule_desk import CronEntry, ScheduleDesk
 from workflows.contract import Tenancy
 
@@ -159,14 +160,15 @@ def _run(
     address = temporal_settings(loaded.temporal).address
 
     async def connected() -> int:
-        try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                client = await TemporalConnection(address).connect_once()
-        except TimeoutError as exc:
-            raise EngineError(
-                f"Temporal at {address.target} did not answer within {_CONNECT_TIMEOUT_S} s."
-            ) from exc
-        return await work(ScheduleDesk(client, Tenancy(loaded.temporal.prefix)))
+        async with open_converter(payload_settings(loaded.temporal)) as converter:
+            try:
+                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                    client = await TemporalConnection(address, converter).connect_once()
+            except TimeoutError as exc:
+                raise EngineError(
+                    f"Temporal at {address.target} did not answer within {_CONNECT_TIMEOUT_S} s."
+                ) from exc
+            return await work(ScheduleDesk(client, Tenancy(loaded.temporal.prefix)))
 
     run_to_the_end(connected())
 

@@ -34,7 +34,6 @@ class TemporalAddress:
         api_key: Who we are, if the server knows us by a key.
         tls: Certificates, or whether to use TLS at all.
         headers: What every request carries besides.
-        converter: How payloads are written and read.
     """
 
     target: str
@@ -42,7 +41,6 @@ class TemporalAddress:
     api_key: str | None = None
     tls: TLSConfig | bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
-    converter: DataConverter = DataConverter.default
 
 
 class TemporalConnection:
@@ -50,11 +48,18 @@ class TemporalConnection:
 
     Args:
         address: Where to connect.
+        converter: How payloads are written and read.
         runtime: Carries logging and metrics of the Temporal SDK.
     """
 
-    def __init__(self, address: TemporalAddress, runtime: Runtime | None = None) -> None:
+    def __init__(
+        self,
+        address: TemporalAddress,
+        converter: DataConverter = DataConverter.default,
+        runtime: Runtime | None = None,
+    ) -> None:
         self.address = address
+        self._converter = converter
         self._runtime = runtime
         # Containers share process ids and sometimes host names; schedules need to know their keeper.
         self._identity = f"{os.getpid()}@{socket.gethostname()}#{uuid.uuid4().hex[:8]}"
@@ -104,7 +109,7 @@ class TemporalConnection:
                 api_key=self.address.api_key,
                 tls=self.address.tls,
                 rpc_metadata=self.address.headers,
-                data_converter=self.address.converter,
+                data_converter=self._converter,
                 runtime=self._runtime,
                 identity=self._identity,
             )

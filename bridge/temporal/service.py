@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import structlog
 from temporalio.client import Client
+from temporalio.converter import DataConverter
 
 from activities.alerts import AlertActivities, Alerter
 from activities.annexes import Annexes
@@ -24,6 +25,7 @@ from bridge.temporal.compensations import Compensation, Compensations
 from bridge.temporal.connection import TemporalAddress, TemporalConnection
 from bridge.temporal.dead_letters import DeadLetters
 from bridge.temporal.dedupe_markers import DedupeMarkers
+from bridge.temporal.delivered_payloads import DeliveredPayloads
 from bridge.temporal.delivery import EngineDeliverer
 from bridge.temporal.end_watch import EndWatch
 from bridge.temporal.enqueuer import EnqueueSettings, TemporalEnqueuer
@@ -67,6 +69,7 @@ class TemporalSettings:
         pace: How patient our workflows are.
         compensations: What undoes the functions' effects, by function id.
         function_activities: Which functions other people's workflows may call.
+        stored_bytes: The largest payload where large ones are stored beside Temporal.
     """
 
     address: TemporalAddress
@@ -77,6 +80,7 @@ class TemporalSettings:
     pace: Pace = field(default_factory=Pace)
     compensations: Mapping[str, Compensation] = field(default_factory=dict)
     function_activities: FunctionActivitySettings = field(default_factory=FunctionActivitySettings)
+    stored_bytes: int | None = None
 
 
 class TemporalService:
@@ -86,6 +90,7 @@ class TemporalService:
         engine: Runs the functions of deliveries.
         settings: Where Temporal is.
         queues: The named queues to begin with.
+        converter: How payloads are written and read.
 
     Attributes:
         connection: The way to Temporal.
@@ -101,11 +106,20 @@ class TemporalService:
     """
 
     def __init__(
-        self, engine: Engine, settings: TemporalSettings, queues: Mapping[str, QueueSettings]
+        self,
+        engine: Engine,
+        settings: TemporalSettings,
+        queues: Mapping[str, QueueSettings],
+        converter: DataConverter = DataConverter.default,
     ) -> None:
         self._settings = settings
         self._messages: dict[str, NamedQueue] = {}
-        self._tenancy = Tenancy(settings.prefix, has_search_attributes=False, pace=settings.pace)
+        self._tenancy = Tenancy(
+            settings.prefix,
+            has_search_attributes=False,
+            pace=settings.pace,
+            stored_bytes=settings.stored_bytes,
+        )
         self._deliverer = EngineDeliverer(
             engine,
             engine.new_id,
@@ -115,13 +129,14 @@ class TemporalService:
         self._stopping = asyncio.Event()
         self.watches_chains: Callable[[], bool] = lambda: False
         self.ready = asyncio.Event()
-        self.connection = TemporalConnection(settings.address)
+        self.connection = TemporalConnection(settings.address, converter)
         rpc_timeout = timedelta(milliseconds=settings.enqueue.timeout_ms)
         self._lanes = Lanes(self.connection, self.tenancy, rpc_timeout)
         self._sender = TemporalSender(
             self.connection, self._lanes, self.tenancy, rpc_timeout, self._is_any_chain_watched
         )
-        self.queue_workers = QueueWorkers(self._deliverer, self._sender.attempt_failed)
+        payloads = DeliveredPayloads(self.connection, converter, settings.enqueue.payload_limit_bytes)
+        self.queue_workers = QueueWorkers(self._deliverer, payloads, self._sender.attempt_failed)
         self.enqueuer = TemporalEnqueuer(
             self._sender,
             DedupeMarkers(self.connection, self.tenancy, rpc_timeout),
@@ -133,7 +148,7 @@ class TemporalService:
         )
         self.chains = ChainReader(self.connection, self._lanes, self.tenancy)
         self.chain_commands = TemporalChainCommands(self.enqueuer, self._sender, engine.new_id, _unix_ms)
-        self._end_watch = EndWatch(self.chains, self._sender)
+        self._end_watch = EndWatch(self.chains, self._sender, self.tenancy)
         self.dead_letters = DeadLetters(self.connection, self.tenancy)
         self.bulk = BulkOperations(
             self.connection,
@@ -237,7 +252,9 @@ class TemporalService:
                     annexes=Annexes(self._lanes),
                     bulk=BulkActivities(BulkSettler(self.connection)),
                     alerts=AlertActivities(alert),
-                    functions=FunctionActivities(self._function_caller),
+                    functions=FunctionActivities(
+                        self._function_caller, self._settings.enqueue.payload_limit_bytes
+                    ),
                     function_concurrency=self._settings.function_activities.concurrency,
                     stop=self._stopping,
                     drain_timeout=timedelta(milliseconds=self._settings.drain_timeout_ms),

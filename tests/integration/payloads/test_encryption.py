@@ -9,11 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from tests.support.fake_sdk import Delivered
 from tests.support.handlers import Failing, Gate, Recording
-from tests.support.running_bridge import RunningBridge, StartBridge, ended
+from tests.support.running_bridge import RunningBridge, StartBridge, ended, events
 from tests.support.temporal_server import free_port
 from tests.support.waiting import eventually
 
@@ -102,6 +103,12 @@ async def test_a_new_key_takes_over_while_messages_are_in_flight(
     receipt = await worker.enqueue("slow", {"card": SECRET}, "jobs")
     waiting = await worker.enqueue("absent", {"card": SECRET}, "jobs")
     await eventually(lambda: gate.begun)
+
+    async def has_found_nobody() -> bool:
+        failed = EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED
+        return any(event.event_type == failed for event in await events(before.chain(waiting)))
+
+    await eventually(has_found_nobody)
     await before.stop()
     after = await start_bridge(queues, payloads=encrypted("two", one=key(1), two=key(2)))
     heard = Recording()
