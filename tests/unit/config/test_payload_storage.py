@@ -84,8 +84,8 @@ def test_the_bucket_gets_its_keys_and_is_heard_of_before_an_enqueue_is_over(load
             "large payloads from 1024 to 16777216 bytes in the bucket b at http://s3:9000",
         ),
         (
-            "{directory: /mnt/x, s3: {bucket: b}, write_to: s3}",
-            "large payloads from 262144 to 16777216 bytes in the bucket b, and read from the directory /mnt/x",
+            "{directory: /d, s3: {bucket: b}, write_to: s3}",
+            "large payloads from 262144 to 16777216 bytes in the bucket b, and read from the directory /d",
         ),
     ],
 )
