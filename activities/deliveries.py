@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from temporalio import activity
@@ -187,10 +188,17 @@ class Deliveries:
         """Run the function; once it has answered, the step has completed, whatever becomes of the answer."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + context.delivery.message.rules.timeout_ms / 1000 + _GRACE_S
-        answer = await self._answer_in_time(context, payload)
-        left_s = min(deadline_s - loop.time(), _LONGEST_KEEPING_S)
-        keeping = asyncio.create_task(self._keep(context, answer, left_s), name="keep result")
-        return RawValue(await _in_spite_of_cancellation(keeping))
+        try:
+            answer = await self._answer_in_time(context, payload)
+            left_s = min(deadline_s - loop.time(), _LONGEST_KEEPING_S)
+            kept = await _in_spite_of_cancellation(self._keep(context, answer, left_s), "keep result")
+        except asyncio.CancelledError as exc:
+            details = activity.cancellation_details()
+            if details is None or details.cancel_requested:
+                raise
+            # The server has given the attempt up, or its workflow was terminated: nobody listens.
+            raise ApplicationError("given up by the server", category=_LOGGED_HERE) from exc
+        return RawValue(kept)
 
     async def _keep(self, context: DeliveryContext, answer: Answer, at_most_s: float) -> Payload:
         metadata = {"encoding": b"json/plain"}
@@ -198,17 +206,35 @@ class Deliveries:
             metadata[COMPENSATION] = activity.payload_converter().to_payload(answer.compensation).data
         result = Payload(metadata=metadata, data=answer.result)
         try:
-            return await self._payloads.keep(result, context, at_most_s)
+            async with self._until_cut_off():
+                return await self._payloads.keep(result, context, at_most_s)
+        except TimeoutError:
+            why = "The result could not be stored before the bridge stopped"
         except ResultNotKeptError as exc:
-            log.warning(
-                "result not kept",
-                function_id=context.delivery.message.function_id,
-                step=context.delivery.message.receipt,
-                size_bytes=len(answer.result),
-                reason=str(exc),
-            )
-            metadata[OMITTED] = str(exc)[:_LONGEST_OMISSION].encode()
-            return Payload(metadata=metadata, data=b"null")
+            why = str(exc)
+        log.warning(
+            "result not kept",
+            function_id=context.delivery.message.function_id,
+            step=context.delivery.message.receipt,
+            size_bytes=len(answer.result),
+            reason=why,
+        )
+        metadata[OMITTED] = why[:_LONGEST_OMISSION].encode()
+        return Payload(metadata=metadata, data=b"null")
+
+    @asynccontextmanager
+    async def _until_cut_off(self, at_most_s: float | None = None) -> AsyncIterator[None]:
+        """Bound the body by the end of the bridge, and by a time.
+
+        Raises:
+            TimeoutError: One of them came first.
+        """
+        async with asyncio.timeout(0 if self._is_cut_off else at_most_s) as deadline:
+            self._deadlines.add(deadline)
+            try:
+                yield
+            finally:
+                self._deadlines.discard(deadline)
 
     async def _tell_chain(self, context: DeliveryContext, failed: ApplicationError) -> None:
         rules, code = context.delivery.message.rules, failed.type or ""
@@ -224,17 +250,12 @@ class Deliveries:
 
     async def _answer_in_time(self, context: DeliveryContext, stored: Payload) -> Answer:
         timeout_ms = context.delivery.message.rules.timeout_ms
-        running: asyncio.Task[Answer] | None = None
+        payload: Payload | None = None
         try:
-            async with asyncio.timeout(0 if self._is_cut_off else timeout_ms / 1000) as deadline:
-                self._deadlines.add(deadline)
-                try:
-                    payload = await self._payloads.load(stored)
-                    delivering = self._deliverer.deliver(context, payload.data)
-                    running = asyncio.create_task(delivering, name="delivery")
-                    return await _in_spite_of_cancellation(running)
-                finally:
-                    self._deadlines.discard(deadline)
+            async with self._until_cut_off(timeout_ms / 1000):
+                payload = await self._payloads.load(stored)
+                delivering = self._deliverer.deliver(context, payload.data)
+                return await _in_spite_of_cancellation(delivering, "delivery")
         except TimeoutError as exc:
             if self._is_cut_off:  # the handler is not to blame
                 raise DeliveryPostponedError(
@@ -242,23 +263,15 @@ class Deliveries:
                     waits_for_provider=False,
                 ) from exc
             _log_timeout(context)
-            if running is None:
+            if payload is None:
                 text = f"The payload could not be read within {timeout_ms} ms; the bridge's log says why"
                 raise DeliveryFailedError("payload_unreadable", text) from exc
             raise DeliveryFailedError("TIMEOUT", f"No answer within {timeout_ms} ms") from exc
-        except asyncio.CancelledError as exc:
-            details = activity.cancellation_details()
-            if details is None or details.cancel_requested:
-                raise
-            # The server has given the attempt up, or its workflow was terminated: nobody listens.
-            raise ApplicationError("given up by the server", category=_LOGGED_HERE) from exc
-        finally:
-            if running is not None:
-                running.cancel()
 
 
-async def _in_spite_of_cancellation(running: asyncio.Task[_Done]) -> _Done:
-    """Wait for a part of an attempt, which may finish if cancelled: what it began may have to be undone."""
+async def _in_spite_of_cancellation(part: Coroutine[Any, Any, _Done], name: str) -> _Done:
+    """Do a part of an attempt, which may finish if cancelled: what it has begun may have to be undone."""
+    running = asyncio.create_task(part, name=name)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
@@ -268,6 +281,8 @@ async def _in_spite_of_cancellation(running: asyncio.Task[_Done]) -> _Done:
             raise
         waiting.uncancel()
         return await running
+    finally:
+        running.cancel()
 
 
 def _log_timeout(context: DeliveryContext) -> None:

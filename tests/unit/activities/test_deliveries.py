@@ -1,7 +1,8 @@
 """One attempt: what Temporal is told of its end (design: retries and time)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -61,6 +62,19 @@ class InMemory:
         if self._refusal is not None:
             raise ResultNotKeptError(self._refusal)
         return result
+
+
+class Slow(InMemory):
+    """Keeps a result when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.is_back = asyncio.Event(), asyncio.Event()
+
+    async def keep(self, result: Payload, context: DeliveryContext, at_most_s: float) -> Payload:
+        self.is_asked.set()
+        await self.is_back.wait()
+        return await super().keep(result, context, at_most_s)
 
 
 class Elsewhere(InMemory):
@@ -127,6 +141,47 @@ async def test_a_result_that_cannot_be_kept_completes_the_step_and_says_why() ->
     result = await result_of(talk, payloads=InMemory(refusal="no room"))
     assert result.data == b"null"
     assert result.metadata[OMITTED] == b"no room"
+
+
+@asynccontextmanager
+async def being_kept(
+    payloads: Slow, environment: ActivityEnvironment
+) -> AsyncIterator[tuple[Deliveries, asyncio.Task[RawValue]]]:
+    """Make an attempt, up to the moment when its result is to be kept."""
+
+    async def talk(_: DeliveryContext, __: bytes) -> bytes:
+        return b'"much"'
+
+    deliveries = Deliveries(Scripted(talk), payloads, nobody_hears)
+    arguments = [RawValue(convert.to_payload(value)) for value in (Delivery(message()), {"n": 1})]
+    running = asyncio.create_task(environment.run(deliveries.deliver, arguments))
+    await payloads.is_asked.wait()
+    yield deliveries, running
+
+
+async def test_a_bridge_that_stops_does_not_wait_for_a_result_to_be_stored() -> None:
+    async with being_kept(Slow(), ActivityEnvironment()) as (deliveries, running):
+        deliveries.cut_off()
+        result = await running
+    assert b"before the bridge stopped" in result.payload.metadata[OMITTED]
+
+
+async def test_a_cancelled_attempt_still_has_its_result_kept() -> None:
+    slow, environment = Slow(), ActivityEnvironment()
+    async with being_kept(slow, environment) as (_, running):
+        environment.cancel(ActivityCancellationDetails(cancel_requested=True))
+        await asyncio.sleep(0)
+        slow.is_back.set()
+        result = await running
+    assert result.payload.data == b'"much"'
+
+
+async def test_an_attempt_that_the_server_gave_up_keeps_nothing() -> None:
+    environment = ActivityEnvironment()
+    async with being_kept(Slow(), environment) as (_, running):
+        environment.cancel(ActivityCancellationDetails(not_found=True))
+        with pytest.raises(ApplicationError, match="given up by the server"):
+            await running
 
 
 async def test_a_payload_that_cannot_be_read_in_time_fails_the_attempt_without_calling_the_function() -> None:
