@@ -30,8 +30,8 @@ from bridge.parts.web import open_channels, open_http, open_http_functions
 from bridge.parts.workers import open_processes, open_workers
 from bridge.reload import Reloading
 from bridge.scope import task_scope
-from bridge.settings import queue_settings, temporal_settings
-from bridge.temporal.service import TemporalService
+from bridge.settings import mapped_namespaces, queue_settings, temporal_settings
+from bridge.temporal.services import TemporalServices
 
 __all__ = ["Addresses", "Bridge"]
 
@@ -101,8 +101,12 @@ class Bridge:
             site = Site(engine, self._live, self._certificates, closing)
             self._entries = await open_entries(site)
             converter = await open_payloads(site)
-            temporal = TemporalService(
-                engine, temporal_settings(site.config.temporal), queue_settings(site.config), converter
+            temporal = TemporalServices(
+                engine,
+                temporal_settings(site.config.temporal),
+                mapped_namespaces(site.config.temporal),
+                queue_settings(site.config),
+                converter,
             )
             look = look_at_queues(site, temporal)
             watch = watch_dead_letters(site, temporal, look)
@@ -136,7 +140,7 @@ class Bridge:
                     tasks.create_task(self._http.close(deadline_s), name="drain http")
                 temporal.stop()
 
-    async def _open(self, site: Site, temporal: TemporalService, look: ReadQueues, admin: str) -> Addresses:
+    async def _open(self, site: Site, temporal: TemporalServices, look: ReadQueues, admin: str) -> Addresses:
         """Register what the bridge itself offers, then begin to listen.
 
         What is opened first is closed last.
@@ -165,13 +169,13 @@ class Bridge:
             ui=site.config.temporal.ui_url,
         )
 
-    async def _open_admin(self, site: Site, temporal: TemporalService, look: ReadQueues) -> str:
+    async def _open_admin(self, site: Site, temporal: TemporalServices, look: ReadQueues) -> str:
         async def check() -> Checks:
-            is_reached = temporal.ready.is_set() and await temporal.connection.is_healthy()
+            unreachable = await temporal.unreachable()
             return {
                 "listeners": None if self.listening.done() else "still starting",
                 "process": "stopping" if self._stopping.is_set() else None,
-                "temporal": None if is_reached else f"{site.config.temporal.address} does not answer",
+                "temporal": f"{', '.join(unreachable)} does not answer" if unreachable else None,
             }
 
         return await open_admin(
@@ -193,6 +197,6 @@ class Bridge:
         if self._reloading is not None:
             await self._reloading.run()
 
-    async def _announce(self, temporal: TemporalService, addresses: Addresses) -> None:
-        await temporal.ready.wait()
+    async def _announce(self, temporal: TemporalServices, addresses: Addresses) -> None:
+        await temporal.wait_until_ready()
         self.ready.set_result(addresses)

@@ -1,6 +1,7 @@
 """What each part is told: the configuration, translated into the parts' own settings."""
 
 from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -50,6 +51,7 @@ from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY
 from bridge.temporal.payload_storage import BucketSettings, StoreSettings
 from bridge.temporal.queue_workers import QueueWorker
 from bridge.temporal.service import QueueSettings, TemporalSettings
+from bridge.temporal.services import MappedNamespace
 from workflows.contract import MOST_BYTES_IN_TEMPORAL, RetryRules
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "exec_settings",
     "http_functions_settings",
     "http_settings",
+    "mapped_namespaces",
     "payload_settings",
     "queue_settings",
     "socket_limits",
@@ -222,13 +225,23 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
         },
         function_activities=FunctionActivitySettings(
             tuple(map(Pattern, block.function_activities.functions)),
-            block.function_activities.namespace,
+            (block.function_activities.namespace,),
             block.function_activities.concurrency,
         ),
         drain_timeout_ms=block.drain_timeout_ms,
         heartbeat_timeout_ms=block.heartbeat_timeout_ms,
         stored_bytes=storage.limit_bytes if storage else None,
     )
+
+
+def mapped_namespaces(block: TemporalBlock) -> list[MappedNamespace]:
+    """Translate which namespaces of iii are kept in which other namespaces of Temporal."""
+    mapped = []
+    for each, other in zip(block.namespaces, block.everywhere[1:], strict=True):
+        settings = temporal_settings(other)
+        functions = replace(settings.function_activities, namespaces=each.iii)
+        mapped.append(MappedNamespace(each.iii, replace(settings, function_activities=functions)))
+    return mapped
 
 
 def payload_settings(block: TemporalBlock) -> PayloadSettings:

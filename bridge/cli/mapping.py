@@ -11,6 +11,7 @@ from bridge.config import (
     RedisAdapter,
     StateBlock,
     StreamBlock,
+    TemporalBlock,
 )
 from bridge.config.blocks.payloads import StorageBlock
 from workflows import names
@@ -45,11 +46,18 @@ def _section(title: str, rows: Rows) -> Iterator[str]:
 
 def _temporal(config: BridgeConfig) -> Rows:
     temporal = config.temporal
-    yield "address", f"{temporal.address}, {'TLS' if temporal.is_encrypted else 'no TLS'}"
-    yield "namespace", temporal.namespace
+    yield from _namespace(temporal)
     yield "names", f"begin with {temporal.prefix}"
-    yield "Web UI", temporal.ui_url or "unknown; set `ui_url` to get links"
+    for mapped, block in zip(temporal.namespaces, temporal.everywhere[1:], strict=True):
+        yield "iii namespaces", f"{', '.join(mapped.iii)}: kept apart"
+        yield from _namespace(block)
     yield "large payloads", _large_payloads(temporal.payloads.storage)
+
+
+def _namespace(block: TemporalBlock) -> Rows:
+    yield "address", f"{block.address}, {'TLS' if block.is_encrypted else 'no TLS'}"
+    yield "namespace", block.namespace
+    yield "Web UI", block.ui_url or "unknown; set `ui_url` to get links"
 
 
 def _large_payloads(storage: StorageBlock | None) -> str:

@@ -116,7 +116,7 @@ class _Loader:
     def load(self) -> BridgeConfig:
         content = self._built_in() if self._source is None else self._read(self._source)
         self._apply_settings(content.entries)
-        self._apply_profile(_entry_of("iii-temporal", content.entries))
+        self._apply_profiles(_entry_of("iii-temporal", content.entries))
         for block in _ALWAYS_SERVED:
             _entry_of(block, content.entries)
         grace_ms = self._namespace_grace_ms(content)
@@ -172,9 +172,30 @@ class _Loader:
                 setting = Setting(path=tuple(path), value=value, source="command line")
                 _entry_of(block, entries).put(setting, value)
 
-    def _apply_profile(self, entry: Entry) -> None:
-        """Let a profile give what neither the command line nor the environment nor the file gives."""
-        profile, written = entry.config.get("profile"), entry.config.get("config_file")
+    def _apply_profiles(self, entry: Entry) -> None:
+        """Let profiles give what neither the command line nor the environment nor the file gives."""
+        config_file = entry.config.get("config_file")
+        self._apply_profile(entry, config_file)
+        mapped = entry.config.get("namespaces")
+        if not isinstance(mapped, list):
+            return
+        for index, written in enumerate(mapped):
+            if isinstance(written, dict) and "profile" in written:
+                inner = Entry(entry.block, entry.written, entry.place, entry.config_path, dict(written))
+                self._apply_profile(inner, config_file)
+                mapped[index] = inner.config
+                entry.origins |= {
+                    ("namespaces", index, *path): source for path, source in inner.origins.items()
+                }
+
+    def _apply_profile(self, entry: Entry, written: object) -> None:
+        """Let the profile that an entry names give what it does not give itself.
+
+        Args:
+            entry: The keys that may name one.
+            written: The `config_file` in which it stands, if that is given.
+        """
+        profile = entry.config.get("profile")
         if (profile is None and written is None) or not isinstance(profile, str | None):
             return
         file = Path(written) if isinstance(written, str) else None

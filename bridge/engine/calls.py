@@ -33,6 +33,7 @@ class Job:
         restarts: How often the whole chain began again after it was compensated.
         is_undoing: Whether the step is a compensation.
         is_unwatched: Whether what it leads to tells of no events, because it comes of one.
+        keeper: Who keeps the chain: names one of the Temporal namespaces that the bridge uses.
         context: What the handler is told of the delivery.
         enqueued: How often the attempt has enqueued each equal message: what makes a retried attempt's
             receipts equal to those of the attempt before it.
@@ -47,6 +48,7 @@ class Job:
     restarts: int = 0
     is_undoing: bool = False
     is_unwatched: bool = False
+    keeper: str = ""
     context: Mapping[str, object] = field(default_factory=dict)
     enqueued: dict[bytes, int] = field(default_factory=dict)
     started: dict[bytes, int] = field(default_factory=dict)

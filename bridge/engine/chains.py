@@ -87,7 +87,11 @@ class HoldView(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ChainRow(msgspec.Struct, frozen=True):
-    """One chain, as lists show it."""
+    """One chain, as lists show it.
+
+    Attributes:
+        namespace: The namespace of Temporal that keeps it.
+    """
 
     workflow_id: str
     run_id: str
@@ -97,6 +101,7 @@ class ChainRow(msgspec.Struct, frozen=True):
     ended_at_ms: int | None
     chain_id: str | None
     queue: str | None
+    namespace: str
 
 
 class ChainView(msgspec.Struct, frozen=True):
@@ -114,7 +119,7 @@ class ChainView(msgspec.Struct, frozen=True):
 
 
 class ChainPage(msgspec.Struct, frozen=True):
-    """A page of chains, newest first; `next` is the cursor of the page after it."""
+    """A page of chains, newest first in each namespace of Temporal; `next` is the cursor of the next one."""
 
     chains: list[ChainRow]
     next: str | None

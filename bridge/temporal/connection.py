@@ -42,6 +42,11 @@ class TemporalAddress:
     tls: TLSConfig | bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def keeper(self) -> str:
+        """Tells a namespace from every other, also on another server."""
+        return f"{self.target}/{self.namespace}"
+
 
 class TemporalConnection:
     """Connects in the background, for as long as it takes; the client itself survives later outages.

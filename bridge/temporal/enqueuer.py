@@ -10,6 +10,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.engine.calls import Call, Job
 from bridge.errors import EnqueueError
+from bridge.temporal.connection import TemporalAddress
 from bridge.temporal.dedupe_markers import DedupeKey, DedupeMarkers
 from bridge.temporal.messages import MessageMaker, NamedQueue, dedupe_key
 from bridge.temporal.payload_fields import PayloadFields
@@ -49,7 +50,7 @@ class TemporalEnqueuer:
     Args:
         sender: Brings them there.
         markers: Which messages are duplicates.
-        address: Of Temporal, for the texts of errors.
+        address: The namespace of Temporal that keeps the messages.
         queues: The named queues, by name.
         new_id: Makes fresh UUIDs.
         now_ms: The Unix time.
@@ -59,7 +60,7 @@ class TemporalEnqueuer:
         self,
         sender: TemporalSender,
         markers: DedupeMarkers,
-        address: str,
+        address: TemporalAddress,
         queues: Mapping[str, NamedQueue],
         *,
         settings: EnqueueSettings,
@@ -197,10 +198,14 @@ class TemporalEnqueuer:
     async def _send(self, job: Job | None, message: Message, payload: bytes) -> None:
         if job is None:
             await self._send_first(message, payload)
-        elif self._fits(job, payload):
+        elif self._is_kept_here(job) and self._fits(job, payload):
             await self._send_step(job, message, payload)
         else:
             await self._send_apart(message, payload)
+
+    def _is_kept_here(self, job: Job) -> bool:
+        """Tell whether the chain of a job is in this namespace: a workflow keeps nothing of another."""
+        return job.keeper == self._address.keeper
 
     def _fits(self, job: Job, payload: bytes) -> bool:
         """Tell whether a message may become a step of its enqueuer's chain, whose history has a limit."""
@@ -263,7 +268,7 @@ class TemporalEnqueuer:
 
     def _no_answer(self) -> str:
         return (
-            f"Temporal at {self._address} did not answer within "
+            f"Temporal at {self._address.target} did not answer within "
             f"{self._settings.timeout_ms} ms, so no receipt can be given. Try again when it is back; "
             "enqueue works then without a restart."
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -15,9 +15,8 @@ from activities.annexes import Annexes
 from activities.bulk import BulkActivities
 from activities.functions import FunctionActivities
 from activities.operations import CronFirer, Operations, PublishEvents
-from bridge.engine.calls import Call
+from bridge.engine.chains import Ending
 from bridge.engine.engine import Engine
-from bridge.engine.observation import ObservedEnqueuer
 from bridge.temporal.bulk import BulkOperations
 from bridge.temporal.chain_commands import TemporalChainCommands
 from bridge.temporal.chain_reader import ChainReader
@@ -39,7 +38,7 @@ from bridge.temporal.settler import BulkSettler
 from bridge.temporal.topics import TemporalTopics
 from bridge.temporal.waiting import WaitingMessages
 from bridge.temporal.workers import run_workers
-from workflows.contract import Pace, Subscription, Tenancy
+from workflows.contract import Pace, Tenancy
 
 __all__ = ["QueueSettings", "TemporalService", "TemporalSettings"]
 
@@ -84,12 +83,13 @@ class TemporalSettings:
 
 
 class TemporalService:
-    """The durable side of a bridge.
+    """The durable side of a bridge in one namespace of Temporal.
 
     Args:
         engine: Runs the functions of deliveries.
         settings: Where Temporal is.
         queues: The named queues to begin with.
+        ending_anywhere: Tells what has become of a message, in whichever namespace it is.
         converter: How payloads are written and read.
 
     Attributes:
@@ -110,7 +110,8 @@ class TemporalService:
         engine: Engine,
         settings: TemporalSettings,
         queues: Mapping[str, QueueSettings],
-        converter: DataConverter = DataConverter.default,
+        ending_anywhere: Callable[[str], Awaitable[Ending]],
+        converter: DataConverter,
     ) -> None:
         self._settings = settings
         self._messages: dict[str, NamedQueue] = {}
@@ -124,6 +125,8 @@ class TemporalService:
             engine,
             engine.new_id,
             Compensations(engine.functions, settings.compensations, self._messages, _unix_ms).of,
+            keeper=settings.address.keeper,
+            namespace=settings.address.namespace,
         )
         self._function_caller = EngineFunctionCaller(engine, settings.function_activities, engine.new_id)
         self._stopping = asyncio.Event()
@@ -140,7 +143,7 @@ class TemporalService:
         self.enqueuer = TemporalEnqueuer(
             self._sender,
             DedupeMarkers(self.connection, self.tenancy, rpc_timeout),
-            settings.address.target,
+            settings.address,
             self._messages,
             settings=settings.enqueue,
             new_id=engine.new_id,
@@ -148,18 +151,13 @@ class TemporalService:
         )
         self.chains = ChainReader(self.connection, self._lanes, self.tenancy)
         self.chain_commands = TemporalChainCommands(self.enqueuer, self._sender, engine.new_id, _unix_ms)
-        self._end_watch = EndWatch(self.chains, self._sender, self.tenancy)
+        self._end_watch = EndWatch(self.chains, self._sender, ending_anywhere, self.tenancy)
         self.dead_letters = DeadLetters(self.connection, self.tenancy)
         self.bulk = BulkOperations(
-            self.connection,
-            self.tenancy,
-            heartbeat_timeout_ms=settings.heartbeat_timeout_ms,
-            new_id=engine.new_id,
+            self.connection, self.tenancy, heartbeat_timeout_ms=settings.heartbeat_timeout_ms
         )
         self.topics = TemporalTopics(self.connection, self.tenancy)
         self._waiting = WaitingMessages(self.connection, self.tenancy)
-        self._observed = ObservedEnqueuer(self.enqueuer, engine.observers, engine.new_id)
-        engine.enqueuer = self._observed
         engine.on_function_offered.append(self._waiting.function_offered)
         for name, queue in queues.items():
             self.put_queue(name, queue)
@@ -193,20 +191,6 @@ class TemporalService:
         """Take no more deliveries from the internal queue of a topic's subscriber; what is queued stays."""
         if queue not in self._messages:
             self.queue_workers.remove(queue)
-
-    async def enqueue_copy(self, call: Call, subscription: Subscription) -> str:
-        """Accept a subscriber's copy of a published message, as any message is, and return its receipt.
-
-        Raises:
-            EnqueueError: It was not accepted.
-
-        Cancellation: the copy may or may not have been accepted.
-        """
-        return await self._observed.observe(
-            call,
-            subscription.queue,
-            lambda sent: self.enqueuer.enqueue_copy(sent, subscription),
-        )
 
     def stop(self) -> None:
         """Begin no more deliveries; `run` ends when those that run have finished or the deadline is over."""

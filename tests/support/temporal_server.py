@@ -22,10 +22,16 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def temporal_server(
-    port: int | None = None, database: Path | None = None, *, ends_by: Literal["stop", "kill"] = "stop"
+    port: int | None = None,
+    database: Path | None = None,
+    *,
+    ends_by: Literal["stop", "kill"] = "stop",
+    namespaces: tuple[str, ...] = ("default",),
 ) -> AsyncIterator[str]:
     """Run a server and yield its address."""
-    settings = DevServerSettings(port=port or free_port(), ui_port=0, database=database, has_ui=False)
+    settings = DevServerSettings(
+        port=port or free_port(), ui_port=0, database=database, has_ui=False, namespaces=namespaces
+    )
     if ends_by == "kill":
         async with _killed_server(settings) as address:
             yield address

@@ -1,6 +1,6 @@
 """The way to other people's workflows: one client per namespace, and payloads that nobody decodes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -17,14 +17,15 @@ __all__ = ["Namespaces", "json_of", "raw_values", "retry_policy", "span"]
 
 
 class Namespaces:
-    """Clients for the namespaces of one server.
+    """Clients for namespaces: those that the bridge uses itself, and others of its own server.
 
     Args:
-        connection: The bridge's own way to Temporal.
+        connections: The bridge's own ways to Temporal, that to its own namespace first.
     """
 
-    def __init__(self, connection: TemporalConnection) -> None:
-        self._connection = connection
+    def __init__(self, connections: Sequence[TemporalConnection]) -> None:
+        self._connection = connections[0]
+        self._known = {each.address.namespace: each for each in reversed(connections)}
         self._others: dict[str, Client] = {}
 
     @property
@@ -39,8 +40,10 @@ class Namespaces:
             EnqueueError: Temporal has not been reached since the bridge started.
         """
         home = self._connection.client
-        if namespace is None or namespace == self.home:
+        if namespace is None:
             return home
+        if namespace in self._known:
+            return self._known[namespace].client
         if namespace not in self._others:
             self._others[namespace] = Client(**(home.config() | {"namespace": namespace}))
         return self._others[namespace]

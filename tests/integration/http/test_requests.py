@@ -324,7 +324,9 @@ async def test_metadata_and_trace_reach_the_handler(bridge: Bridge) -> None:
     )
     await bridge.client.get("/x", headers={"traceparent": trace, "baggage": "user=7"})
     (call,) = bridge.calls
-    assert (call.traceparent, call.baggage, bytes(call.metadata)) == (trace, "user=7", b'{"team":"shop"}')
+    assert call.traceparent is not None
+    assert call.traceparent.split("-")[:2] == trace.split("-")[:2]
+    assert (call.baggage, bytes(call.metadata)) == ("user=7", b'{"team":"shop"}')
     assert b"_caller_worker_id" not in bytes(call.data)
 
 

@@ -45,5 +45,6 @@ async def test_an_order_is_one_tree_of_spans_for_a_collector(
     attempt = ("deliver orders::charge", [("call orders::charge", [])])
     charge = ("enqueue orders::charge", [attempt, attempt])
     validate = ("deliver orders::validate", [("call orders::validate", []), charge])
-    assert tree(CALLER) == [("call orders::create", []), ("enqueue orders::validate", [validate])]
-    assert len(spans) == 9
+    handled = [("call orders::create", []), ("enqueue orders::validate", [validate])]
+    assert tree(CALLER) == [("POST /orders", handled)]
+    assert len(spans) == 10
