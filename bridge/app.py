@@ -23,9 +23,10 @@ from bridge.parts.credentials import follow_credentials
 from bridge.parts.data import open_pubsub, open_state, open_stream
 from bridge.parts.entries import open_entries
 from bridge.parts.interop import open_interop
+from bridge.parts.payloads import open_codec, open_payloads
 from bridge.parts.queues import look_at_queues, open_cron, open_queues, open_topics, watch_dead_letters
 from bridge.parts.site import Site, unix_ms
-from bridge.parts.telemetry import open_admin, open_codec, open_observability
+from bridge.parts.telemetry import open_admin, open_observability
 from bridge.parts.web import open_channels, open_http, open_http_functions
 from bridge.parts.workers import open_processes, open_workers
 from bridge.reload import Reloading
@@ -100,17 +101,19 @@ class Bridge:
             engine = Engine(spawn=spawn, new_id=new_uuid, duplicates=duplicates)
             site = Site(engine, self._live, self._certificates, closing)
             self._entries = await open_entries(site)
+            converter = await open_payloads(site)
             temporal = TemporalServices(
                 engine,
                 temporal_settings(site.config.temporal),
                 mapped_namespaces(site.config.temporal),
                 queue_settings(site.config),
+                converter,
             )
             follow_credentials(site, temporal)
             look = look_at_queues(site, temporal)
             watch = watch_dead_letters(site, temporal, look)
             admin = await self._open_admin(site, temporal, look)
-            await open_codec(site)
+            await open_codec(site, converter)
             cron = open_cron(site, temporal)
             topics = open_topics(site, temporal)
             closed = await open_interop(site, temporal)

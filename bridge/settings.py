@@ -32,7 +32,7 @@ from bridge.config import (
     TemporalBlock,
     TlsBlock,
 )
-from bridge.config.blocks.payloads import CodecBlock
+from bridge.config.blocks.payloads import BucketBlock, CodecBlock, StorageBlock
 from bridge.credentials import CredentialSources, TlsSources
 from bridge.engine.access import AccessRules, ExposedIds, ExposedMetadata, Pattern
 from bridge.engine.observation import DeadLetterLimit
@@ -41,17 +41,17 @@ from bridge.errors import ConfigError
 from bridge.listeners.worker_socket import SocketLimits
 from bridge.temporal.compensations import Compensation
 from bridge.temporal.connection import TemporalAddress
-from bridge.temporal.enqueuer import MOST_BYTES_IN_TEMPORAL, EnqueueSettings
+from bridge.temporal.enqueuer import EnqueueSettings
 from bridge.temporal.function_caller import FunctionActivitySettings
 from bridge.temporal.interop.rules import WorkflowRule, WorkflowRules
 from bridge.temporal.messages import NamedQueue
-from bridge.temporal.payload_codec import PayloadKeys, PayloadSettings, data_converter
+from bridge.temporal.payload_codec import PayloadKeys, PayloadSettings
 from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY
-from bridge.temporal.payload_store import StoreSettings
+from bridge.temporal.payload_storage import BucketSettings, StoreSettings
 from bridge.temporal.queue_workers import QueueWorker
 from bridge.temporal.service import QueueSettings, TemporalSettings
 from bridge.temporal.services import MappedNamespace
-from workflows.contract import RetryRules
+from workflows.contract import MOST_BYTES_IN_TEMPORAL, RetryRules
 
 __all__ = [
     "access_rules",
@@ -210,7 +210,6 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
             target=block.address,
             namespace=block.namespace,
             credentials=credential_sources(block),
-            converter=data_converter(payload_settings(block)),
         ),
         prefix=block.prefix,
         enqueue=EnqueueSettings(
@@ -229,6 +228,7 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
         ),
         drain_timeout_ms=block.drain_timeout_ms,
         heartbeat_timeout_ms=block.heartbeat_timeout_ms,
+        stored_bytes=storage.limit_bytes if storage else None,
     )
 
 
@@ -279,7 +279,31 @@ def payload_settings(block: TemporalBlock) -> PayloadSettings:
         )
         if encryption
         else None,
-        store=StoreSettings(storage.directory, storage.from_bytes) if storage else None,
+        store=_store_settings(storage, block.enqueue_timeout_ms) if storage else None,
+    )
+
+
+def _store_settings(storage: StorageBlock, enqueue_timeout_ms: int) -> StoreSettings:
+    return StoreSettings(
+        writes_to="s3" if storage.write_to == "s3" else "directory",
+        from_bytes=storage.from_bytes,
+        directory=storage.directory,
+        # An Enqueue that waits for the bucket is to hear of it before its own time is over.
+        bucket=_bucket_settings(storage.s3, enqueue_timeout_ms * 0.75 / 1000) if storage.s3 else None,
+    )
+
+
+def _bucket_settings(block: BucketBlock, upload_timeout_s: float) -> BucketSettings:
+    return BucketSettings(
+        bucket=block.bucket,
+        region=block.region,
+        endpoint_url=block.endpoint_url,
+        addressing=block.addressing,
+        access_key_id=_revealed(block.access_key_id),
+        secret_access_key=_revealed(block.secret_access_key),
+        session_token=_revealed(block.session_token),
+        profile=block.profile,
+        upload_timeout_s=upload_timeout_s,
     )
 
 

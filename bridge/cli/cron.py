@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import click
+from temporalio.converter import DataConverter
 
 from bridge.cli.cron_table import as_json, as_table
 from bridge.cli.cron_times import count_fires, read_time
@@ -12,8 +13,9 @@ from bridge.cli.options import config_option, load_from, temporal_address_option
 from bridge.cli.process import run_to_the_end
 from bridge.config import TemporalBlock
 from bridge.errors import ConfigError, EngineError
-from bridge.settings import temporal_settings
+from bridge.settings import payload_settings, temporal_settings
 from bridge.temporal.connection import TemporalConnection
+from bridge.temporal.payload_codec import open_converter
 from bridge.temporal.schedule_desk import CronEntry, ScheduleDesk
 from workflows.contract import Tenancy
 
@@ -161,15 +163,17 @@ def _run(
     loaded = load_from(config, temporal_address=temporal_address, temporal_namespace=temporal_namespace)
 
     async def connected() -> int:
-        return await work([await _desk(block) for block in loaded.temporal.everywhere])
+        # What keeps payloads is the same everywhere.
+        async with open_converter(payload_settings(loaded.temporal)) as converter:
+            return await work([await _desk(block, converter) for block in loaded.temporal.everywhere])
 
     run_to_the_end(connected())
 
 
-async def _desk(block: TemporalBlock) -> ScheduleDesk:
+async def _desk(block: TemporalBlock, converter: DataConverter) -> ScheduleDesk:
     try:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-            client = await TemporalConnection(temporal_settings(block).address).connect_once()
+            client = await TemporalConnection(temporal_settings(block).address, converter).connect_once()
     except TimeoutError as exc:
         raise EngineError(
             f"Temporal at {block.address} did not answer within {_CONNECT_TIMEOUT_S} s."

@@ -13,8 +13,9 @@ from bridge.config import (
     StreamBlock,
     TemporalBlock,
 )
+from bridge.config.blocks.payloads import StorageBlock
 from workflows import names
-from workflows.contract import Tenancy
+from workflows.contract import MOST_BYTES_IN_TEMPORAL, Tenancy
 
 __all__ = ["describe"]
 
@@ -51,6 +52,7 @@ def _temporal(config: BridgeConfig) -> Rows:
         yield "iii namespaces", f"{', '.join(mapped.iii)}: kept apart"
         place = ("namespaces", index, "api_key") if mapped.api_key else ("api_key",)
         yield from _namespace(block, _origin(config, *place))
+    yield "large payloads", _large_payloads(temporal.payloads.storage)
 
 
 def _namespace(block: TemporalBlock, key_origin: str) -> Rows:
@@ -65,6 +67,20 @@ def _namespace(block: TemporalBlock, key_origin: str) -> Rows:
 
 def _origin(config: BridgeConfig, *key: str | int) -> str:
     return config.origins.get(key) or str(config.source)
+
+
+def _large_payloads(storage: StorageBlock | None) -> str:
+    if storage is None:
+        return f"refused over {MOST_BYTES_IN_TEMPORAL} bytes; `payloads.storage` takes larger ones"
+    places: dict[str | None, str] = {}
+    if storage.directory is not None:
+        places["directory"] = f"the directory {storage.directory}"
+    if storage.s3 is not None:
+        server = f" at {storage.s3.endpoint_url}" if storage.s3.endpoint_url else ""
+        places["s3"] = f"the bucket {storage.s3.bucket}{server}"
+    written = places.pop(storage.write_to)
+    read = "".join(f", and read from {place}" for place in places.values())
+    return f"from {storage.from_bytes} to {storage.limit_bytes} bytes in {written}{read}"
 
 
 def _listening(config: BridgeConfig) -> Rows:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 from temporalio.client import (
     WorkflowExecution,
     WorkflowExecutionStatus,
@@ -26,7 +25,7 @@ from bridge.engine.chains import (
     StepView,
 )
 from bridge.errors import EngineError, FunctionFailedError
-from bridge.temporal.chain_history import delivered_in
+from bridge.temporal.chain_history import Delivered, delivered_in
 from bridge.temporal.connection import TemporalConnection
 from bridge.temporal.lanes import Lanes
 from bridge.temporal.query_text import quoted
@@ -135,12 +134,12 @@ class ChainReader:
             place = await self._place(receipt, home)
             if place is None:
                 return await self._ending_in_a_lane(receipt)
-            record, result = place.record, None
+            record = place.record
             if record.status == StepStatus.COMPLETED:
                 delivered = await delivered_in(self._connection.client, place.workflow_id, record.run_id)
-                result = delivered[receipt].result if receipt in delivered else None
+                return _completed(receipt, delivered.get(receipt), place.workflow_id)
         error = record.detail if record.status == StepStatus.LOST else None
-        return Ending(receipt, record.status, result, error, place.workflow_id)
+        return Ending(receipt, record.status, error=error, workflow_id=place.workflow_id)
 
     async def page(self, wanted: ChainFilter, limit: int, cursor: str | None) -> ChainPage:
         """List chains, newest first.
@@ -241,21 +240,19 @@ class ChainReader:
                 is_running = lane.status is WorkflowExecutionStatus.RUNNING
                 if is_running and await self._lanes.holds(lane.id, receipt):
                     return Ending(receipt, StepStatus.WAITING, workflow_id=lane.id)
-            elif delivered.result is not None:
-                return Ending(receipt, StepStatus.COMPLETED, delivered.result, workflow_id=lane.id)
+            elif delivered.has_succeeded:
+                return _completed(receipt, delivered, lane.id)
             else:
                 # A message that failed is handed to a chain, which is found as soon as it has it.
                 return Ending(receipt, StepStatus.RUNNING, workflow_id=lane.id)
         return Ending(receipt, UNKNOWN)
 
-    async def _results(self, workflow_id: str, state: ChainState) -> dict[str, msgspec.Raw]:
+    async def _results(self, workflow_id: str, state: ChainState) -> dict[str, Delivered]:
         runs = {record.run_id for record in state.steps if record.status == StepStatus.COMPLETED}
-        results: dict[str, msgspec.Raw] = {}
+        results: dict[str, Delivered] = {}
         for run_id in sorted(filter(None, runs)):
             delivered = await delivered_in(self._connection.client, workflow_id, run_id)
-            results |= {
-                receipt: each.result for receipt, each in delivered.items() if each.result is not None
-            }
+            results |= {receipt: each for receipt, each in delivered.items() if each.has_succeeded}
         return results
 
     def _query(self, wanted: ChainFilter) -> str:
@@ -297,19 +294,33 @@ class ChainReader:
         )
 
 
-def _step(record: StepRecord, result: msgspec.Raw | None) -> StepView:
+def _completed(receipt: str, delivered: Delivered | None, workflow_id: str) -> Ending:
+    done = delivered or Delivered(has_ended=True)
+    return Ending(
+        receipt,
+        StepStatus.COMPLETED,
+        done.result,
+        workflow_id=workflow_id,
+        result_omitted=done.omission is not None,
+        detail=done.omission or "",
+    )
+
+
+def _step(record: StepRecord, delivered: Delivered | None) -> StepView:
+    done = delivered or Delivered(has_ended=False)
     return StepView(
         receipt=record.receipt,
         function_id=record.function_id,
         queue=record.queue,
         status=record.status,
-        detail=record.detail,
+        detail=done.omission or record.detail,
         parent=record.parent,
         compensates=record.compensates,
         enqueued_at_ms=record.enqueued_at_ms,
         began_at_ms=record.began_at_ms,
         ended_at_ms=record.ended_at_ms,
-        result=result,
+        result=done.result,
+        result_omitted=done.omission is not None,
     )
 
 

@@ -38,13 +38,11 @@ class TemporalAddress:
         target: `host:port` of the frontend.
         namespace: Temporal's namespace.
         credentials: What it knows us by.
-        converter: How payloads are written and read.
     """
 
     target: str
     namespace: str
     credentials: CredentialSources = field(default_factory=CredentialSources)
-    converter: DataConverter = DataConverter.default
 
     @property
     def keeper(self) -> str:
@@ -60,6 +58,7 @@ class TemporalConnection:
 
     Args:
         address: Where to connect.
+        converter: How payloads are written and read.
         runtime: Carries logging and metrics of the Temporal SDK.
         look_interval_s: How often the files of credentials are looked at.
 
@@ -70,12 +69,14 @@ class TemporalConnection:
     def __init__(
         self,
         address: TemporalAddress,
+        converter: DataConverter = DataConverter.default,
         runtime: Runtime | None = None,
         *,
         look_interval_s: float = LOOK_INTERVAL_S,
     ) -> None:
         self.address = address
         self.workers = ClientHolders()
+        self._converter = converter
         self._runtime = runtime
         self._look_interval_s = look_interval_s
         # Containers share process ids and sometimes host names; schedules need to know their keeper.
@@ -209,7 +210,7 @@ class TemporalConnection:
                 api_key=credentials.api_key,
                 tls=credentials.tls or False,
                 rpc_metadata=credentials.headers,
-                data_converter=self.address.converter,
+                data_converter=self._converter,
                 runtime=self._runtime,
                 identity=self._identity,
             )

@@ -15,14 +15,12 @@ from bridge.temporal.dedupe_markers import DedupeKey, DedupeMarkers
 from bridge.temporal.messages import MessageMaker, NamedQueue, dedupe_key
 from bridge.temporal.payload_fields import PayloadFields
 from bridge.temporal.sender import TemporalSender
-from workflows.contract import Message, Subscription
+from workflows.contract import MOST_BYTES_IN_TEMPORAL, Message, Subscription
 
-__all__ = ["MOST_BYTES_IN_TEMPORAL", "EnqueueSettings", "TemporalEnqueuer"]
+__all__ = ["EnqueueSettings", "TemporalEnqueuer"]
 
 log = structlog.get_logger("bridge.queue")
 
-MOST_BYTES_IN_TEMPORAL = 2 * 1024 * 1024 - 160 * 1024
-"""The largest payload of a message that Temporal itself keeps."""
 _STEP_PAYLOAD_BYTES = 16 * 1024
 """The largest payload of a handler's second and later messages that its chain keeps: Temporal ends a workflow
 whose history has 50 MiB."""

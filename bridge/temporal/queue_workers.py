@@ -9,8 +9,9 @@ from types import MappingProxyType
 import structlog
 from temporalio.worker import Worker
 
-from activities.deliveries import Deliverer, Deliveries, TellChain
+from activities.deliveries import Deliverer, Deliveries, Payloads, TellChain
 from bridge.temporal.connection import TemporalConnection
+from bridge.temporal.delivered_payloads import leaving_large_ones
 from workflows.contract import Tenancy
 from workflows.names import queue_task_queue
 
@@ -57,11 +58,13 @@ class QueueWorkers:
 
     Args:
         deliverer: Runs the functions.
+        payloads: Where payloads are that Temporal does not keep.
         attempt_failed: Tells a chain that is watched of a failed attempt.
     """
 
-    def __init__(self, deliverer: Deliverer, attempt_failed: TellChain) -> None:
+    def __init__(self, deliverer: Deliverer, payloads: Payloads, attempt_failed: TellChain) -> None:
         self._deliverer = deliverer
+        self._payloads = payloads
         self._attempt_failed = attempt_failed
         self._wanted: dict[str, QueueWorker] = {}
         self._has_changed = asyncio.Event()
@@ -99,7 +102,7 @@ class QueueWorkers:
 
         Cancellation: running deliveries are cut off and tried again later.
         """
-        deliveries = Deliveries(self._deliverer, self._attempt_failed)
+        deliveries = Deliveries(self._deliverer, self._payloads, self._attempt_failed)
         async with asyncio.TaskGroup() as tasks:
             stopping = tasks.create_task(stop.wait(), name="stop temporal workers")
             running = _Running(connection, tenancy, deliveries, tasks)
@@ -171,7 +174,7 @@ class _Running:
         while True:
             try:
                 return Worker(
-                    self._connection.client,
+                    leaving_large_ones(self._connection.client),
                     task_queue=task_queue,
                     activities=[self._deliveries.deliver],
                     max_concurrent_activities=settings.concurrency,

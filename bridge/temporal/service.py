@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
+from temporalio.converter import DataConverter
 
 from activities.alerts import AlertActivities, Alerter
 from activities.annexes import Annexes
@@ -22,6 +23,7 @@ from bridge.temporal.compensations import Compensation, Compensations
 from bridge.temporal.connection import TemporalAddress, TemporalConnection
 from bridge.temporal.dead_letters import DeadLetters
 from bridge.temporal.dedupe_markers import DedupeMarkers
+from bridge.temporal.delivered_payloads import DeliveredPayloads
 from bridge.temporal.delivery import EngineDeliverer
 from bridge.temporal.end_watch import EndWatch
 from bridge.temporal.enqueuer import EnqueueSettings, TemporalEnqueuer
@@ -65,6 +67,7 @@ class TemporalSettings:
         pace: How patient our workflows are.
         compensations: What undoes the functions' effects, by function id.
         function_activities: Which functions other people's workflows may call.
+        stored_bytes: The largest payload where large ones are stored beside Temporal.
     """
 
     address: TemporalAddress
@@ -75,6 +78,7 @@ class TemporalSettings:
     pace: Pace = field(default_factory=Pace)
     compensations: Mapping[str, Compensation] = field(default_factory=dict)
     function_activities: FunctionActivitySettings = field(default_factory=FunctionActivitySettings)
+    stored_bytes: int | None = None
 
 
 class TemporalService:
@@ -85,6 +89,7 @@ class TemporalService:
         settings: Where Temporal is.
         queues: The named queues to begin with.
         ending_anywhere: Tells what has become of a message, in whichever namespace it is.
+        converter: How payloads are written and read.
 
     Attributes:
         connection: The way to Temporal.
@@ -105,10 +110,16 @@ class TemporalService:
         settings: TemporalSettings,
         queues: Mapping[str, QueueSettings],
         ending_anywhere: Callable[[str], Awaitable[Ending]],
+        converter: DataConverter,
     ) -> None:
         self._settings = settings
         self._messages: dict[str, NamedQueue] = {}
-        self._tenancy = Tenancy(settings.prefix, has_search_attributes=False, pace=settings.pace)
+        self._tenancy = Tenancy(
+            settings.prefix,
+            has_search_attributes=False,
+            pace=settings.pace,
+            stored_bytes=settings.stored_bytes,
+        )
         self._deliverer = EngineDeliverer(
             engine,
             engine.new_id,
@@ -120,13 +131,14 @@ class TemporalService:
         self._stopping = asyncio.Event()
         self.watches_chains: Callable[[], bool] = lambda: False
         self.ready = asyncio.Event()
-        self.connection = TemporalConnection(settings.address)
+        self.connection = TemporalConnection(settings.address, converter)
         rpc_timeout = timedelta(milliseconds=settings.enqueue.timeout_ms)
         self._lanes = Lanes(self.connection, self.tenancy, rpc_timeout)
         self._sender = TemporalSender(
             self.connection, self._lanes, self.tenancy, rpc_timeout, self._is_any_chain_watched
         )
-        self.queue_workers = QueueWorkers(self._deliverer, self._sender.attempt_failed)
+        payloads = DeliveredPayloads(self.connection, converter, settings.enqueue.payload_limit_bytes)
+        self.queue_workers = QueueWorkers(self._deliverer, payloads, self._sender.attempt_failed)
         self.enqueuer = TemporalEnqueuer(
             self._sender,
             DedupeMarkers(self.connection, self.tenancy, rpc_timeout),
@@ -138,7 +150,7 @@ class TemporalService:
         )
         self.chains = ChainReader(self.connection, self._lanes, self.tenancy)
         self.chain_commands = TemporalChainCommands(self.enqueuer, self._sender, engine.new_id, _unix_ms)
-        self._end_watch = EndWatch(self.chains, self._sender, ending_anywhere)
+        self._end_watch = EndWatch(self.chains, self._sender, ending_anywhere, self.tenancy)
         self.dead_letters = DeadLetters(self.connection, self.tenancy)
         self.bulk = BulkOperations(
             self.connection, self.tenancy, heartbeat_timeout_ms=settings.heartbeat_timeout_ms
@@ -229,7 +241,9 @@ class TemporalService:
                     annexes=Annexes(self._lanes),
                     bulk=BulkActivities(BulkSettler(self.connection)),
                     alerts=AlertActivities(alert),
-                    functions=FunctionActivities(self._function_caller),
+                    functions=FunctionActivities(
+                        self._function_caller, self._settings.enqueue.payload_limit_bytes
+                    ),
                     function_concurrency=self._settings.function_activities.concurrency,
                     stop=self._stopping,
                     drain_timeout=timedelta(milliseconds=self._settings.drain_timeout_ms),

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from temporalio.converter import DataConverter
+
 from activities.alerts import Alerter
 from activities.operations import CronFirer, PublishEvents
 from bridge.engine.calls import Call
@@ -47,6 +49,7 @@ class TemporalServices:
         home: The bridge's own namespace, for everything that is not mapped.
         mapped: The others.
         queues: The named queues to begin with; every namespace has all of them.
+        converter: How payloads are written and read, in every namespace.
 
     Attributes:
         home: The bridge's own namespace.
@@ -63,9 +66,12 @@ class TemporalServices:
         home: TemporalSettings,
         mapped: Sequence[MappedNamespace],
         queues: Mapping[str, QueueSettings],
+        converter: DataConverter = DataConverter.default,
     ) -> None:
-        self.home = TemporalService(engine, home, queues, self._ending)
-        others = [TemporalService(engine, each.settings, queues, self._ending) for each in mapped]
+        self.home, *others = (
+            TemporalService(engine, settings, queues, self._ending, converter)
+            for settings in (home, *(each.settings for each in mapped))
+        )
         self.all = (self.home, *others)
         self._by_iii = {
             name: service for each, service in zip(mapped, others, strict=True) for name in each.iii
