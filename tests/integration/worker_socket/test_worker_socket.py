@@ -167,8 +167,11 @@ async def test_a_large_frame_within_the_limit_is_served(live):
     assert answer["result"] == 20 * MIB + 2
 
 
-async def test_a_peer_that_does_not_read_is_dropped_and_nobody_else_notices():
-    limits = SocketLimits(outbox_messages=10_000, outbox_bytes=4 * MIB)
+@pytest.mark.parametrize("outbox_mib", [4, 1024], ids=["crowded", "roomy"])
+async def test_a_peer_that_does_not_read_is_dropped_and_nobody_else_notices(outbox_mib):
+    limits = SocketLimits(
+        outbox_bytes=outbox_mib * MIB, outbox_patience_s=0.01, ping_interval_s=0.05, ping_timeout_s=0.5
+    )
     async with live_bridge(limits) as live, live.client() as caller:
         async with raw_connection(live) as (reader, writer):
             greeting = await greeting_of(reader)
@@ -180,11 +183,11 @@ async def test_a_peer_that_does_not_read_is_dropped_and_nobody_else_notices():
             live.function("on::ready", lambda data: ready.set() or data)
             await ready.wait()
             await caller.say("invokefunction", function_id="deaf", invocation_id=CALL)
-            dropped = asyncio.ensure_future(live.departure_of(greeting["worker_id"]))
-            while not dropped.done():
+            for _ in range(16):
                 await caller.say(
                     "invokefunction", function_id="deaf", data="x" * MIB, action={"type": "void"}
                 )
+            await live.departure_of(greeting["worker_id"])
             answer = await caller.hear("invocationresult")
 
         assert answer["error"]["code"] == "invocation_stopped"
