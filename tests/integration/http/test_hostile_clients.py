@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed
 from bridge.builtins.http.connection import MAX_LINGERING_REFUSALS, MAX_PIPELINED
 from tests.integration.http.conftest import MakeBridge
 from tests.integration.http.running_bridge import Bridge, eventually, raw_exchange
+from tests.support.waiting import PATIENCE_S
 
 
 def status_of(response: bytes) -> int:
@@ -17,7 +18,7 @@ def status_of(response: bytes) -> int:
 
 
 async def send_for_ever(stream: ClientConnection) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             await stream.send(b"x" * 65536)
 
