@@ -4,7 +4,7 @@ from enum import Enum, auto
 
 __all__ = ["LOOKS", "Finding", "Liveness"]
 
-LOOKS = 10
+LOOKS = 5
 """How many looks in a row must see nothing before a peer counts as gone.
 
 Looks are counted, not seconds: a bridge that was itself held up has looked once meanwhile."""
@@ -45,17 +45,20 @@ class Liveness:
         """Note that the peer has taken most of what waited for it."""
         self._has_taken = True
 
-    def look(self, *, is_read: bool, unsent_bytes: int | None) -> Finding:
+    def look(self, *, is_read: bool, is_blocked: bool, unsent_bytes: int) -> Finding:
         """Judge what has happened since the last look.
 
         Args:
             is_read: Whether the bridge reads what the peer sends: one that it does not read cannot answer.
-            unsent_bytes: How much waits for the peer, if that is so much that nothing more is written to it.
+            is_blocked: Whether so much waits for the peer that nothing more is written to it.
+            unsent_bytes: How much that is. While it gets less the peer reads, and its answer to a ping may be
+                long in coming, because the ping waits as well.
         """
-        has_moved = unsent_bytes is None or self._has_taken or unsent_bytes < self._unsent_bytes
-        self._deaf_looks = 0 if has_moved else self._deaf_looks + 1
-        self._quiet_looks = self._quiet_looks + 1 if is_read and not self._was_heard else 0
-        self._unsent_bytes = unsent_bytes or 0
+        has_moved = self._has_taken or unsent_bytes < self._unsent_bytes
+        is_quiet = is_read and not self._was_heard and not has_moved
+        self._quiet_looks = self._quiet_looks + 1 if is_quiet else 0
+        self._deaf_looks = self._deaf_looks + 1 if is_blocked and not has_moved else 0
+        self._unsent_bytes = unsent_bytes
         self._was_heard = self._has_taken = False
         if self._deaf_looks >= LOOKS:
             return Finding.DEAF

@@ -93,8 +93,9 @@ class PeerConnection(ServerConnection):
         super().resume_writing()
 
     def _look(self) -> Finding:
-        unsent_bytes = self._unsent_bytes() if self.paused else None
-        return self._liveness.look(is_read=self.transport.is_reading(), unsent_bytes=unsent_bytes)
+        return self._liveness.look(
+            is_read=self.transport.is_reading(), is_blocked=self.paused, unsent_bytes=self._unsent_bytes()
+        )
 
     def _act_on(self, finding: Finding) -> None:
         if finding is Finding.QUIET:
