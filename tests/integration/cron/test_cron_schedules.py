@@ -307,6 +307,7 @@ async def test_a_fire_whose_bridge_is_lost_is_not_repeated(bridge: Bridge, clien
             await client.execute_workflow(
                 CronFireWorkflow.run, fire, id=str(uuid4()), task_queue=bridge.tenancy.prefix
             )
+        await eventually(lambda: _now(calls), bool)  # a busy machine may begin it when it has failed already
     assert len(calls) == 1
 
 

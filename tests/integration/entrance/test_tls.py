@@ -164,7 +164,7 @@ async def test_a_request_that_is_refused_early_is_answered_over_tls_too(
 async def test_a_worker_that_begins_no_handshake_holds_up_nobody_and_is_hung_up_on(
     start: Start, authority: Authority
 ) -> None:
-    bridge = await start(tls=authority.sign().config, workers={"handshake_timeout_ms": 300})
+    bridge = await start(tls=authority.sign().config, workers={"handshake_timeout_ms": 2_000})
     host, port = bridge.addresses.workers[0].removeprefix("wss://").split(":")
     reader, silent = await asyncio.open_connection(host, int(port))
     try:

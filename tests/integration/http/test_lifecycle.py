@@ -58,7 +58,7 @@ async def test_each_setting_holds_for_the_next_request(bridge: Bridge) -> None:
     await bridge.http.apply(
         HttpSettings(
             port=0,
-            default_timeout_ms=50,
+            default_timeout_ms=500,
             cors=CorsSettings(allowed_origins=("http://a",)),
             body_limit_bytes=2,
             docs_path=None,
