@@ -83,6 +83,11 @@ class Call:
         """The size of what the function is given, the sidecar included."""
         return len(self.data) + len(self.metadata)
 
+    @property
+    def is_delivery(self) -> bool:
+        """Tell whether it is an attempt of a message, made by the bridge itself."""
+        return self.job is not None and self.caller is None
+
 
 def error_body(exc: BridgeError) -> ErrorBody:
     """Return the wire form of an error of the bridge."""

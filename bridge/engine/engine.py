@@ -240,6 +240,10 @@ class Engine:
         if too_large := worker.refusal_of(call.payload_bytes, call.function_id, baggage):
             on_done(Outcome.failed(too_large))
             return None
+        # Of deliveries there are no more than their queues have slots, and a refusal would cost an attempt.
+        if not call.is_delivery and (busy := worker.refusal_of_more()):
+            on_done(Outcome.failed(busy))
+            return None
         function_id = worker.own_ids.get(call.function_id, call.function_id)
         invocation = Invocation(
             id=invocation_id,

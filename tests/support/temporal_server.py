@@ -51,7 +51,7 @@ async def _answering(address: str) -> None:
             return False
         return True
 
-    await eventually(answers, 20)
+    await eventually(answers)
 
 
 @asynccontextmanager

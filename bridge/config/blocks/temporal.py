@@ -69,11 +69,12 @@ def _spelled_out(compensation: Any) -> Any:
 
 
 class WorkerOutboxLimits(Block):
-    """What may wait for one worker that reads slowly; beyond it the connection is closed.
+    """What may wait for one worker that reads slowly.
 
     Attributes:
-        max_messages: Frames.
-        max_bytes: Their size.
+        max_messages: Calls; more are refused.
+        max_bytes: The size of the calls, and that of the answers to its own. With more of these waiting its
+            connection is closed.
     """
 
     max_messages: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000

@@ -17,7 +17,7 @@ import yaml
 from tests.support.pipeline_processes import Process, TemporalProcess, free_port
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "examples" / "migrating_transfer"

@@ -13,7 +13,7 @@ from tests.support.handlers import Failing, Gate, Recording
 from tests.support.running_bridge import StartBridge, ended, events
 from tests.support.temporal_cli import shown
 from tests.support.temporal_server import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -123,7 +123,7 @@ async def test_the_codec_endpoint_reads_for_those_who_have_a_token(
     codec = ("--codec-endpoint", url, "--codec-auth", f"Bearer {TOKEN}")
     assert SECRET in await shown(temporal_address, bridge.chain(receipt).id, *codec)
 
-    async with httpx.AsyncClient(base_url=url) as browser:
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as browser:
         preflight = {"origin": origin, "access-control-request-method": "POST"}
         allowed = await browser.options("/decode", headers=preflight)
         assert allowed.headers["access-control-allow-origin"] == origin
