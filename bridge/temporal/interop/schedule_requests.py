@@ -23,7 +23,7 @@ __all__ = ["MOST_TIMES", "RPC_TIMEOUT", "count_times", "create", "describe", "li
 
 RPC_TIMEOUT = timedelta(seconds=10)
 MOST_TIMES = 1000
-"""As many times as Temporal tells of, and as many starts as a schedule keeps waiting."""
+"""As many times as Temporal tells of at once."""
 
 
 async def create(client: Client, schedule_id: str, schedule: Schedule) -> None:
