@@ -19,7 +19,7 @@ from tests.conformance.sdk_install import node_executable, node_sdk, python_sdk
 from tests.integration.worker_socket.live import LiveBridge
 from tests.support.waiting import PATIENCE_S
 
-__all__ = ["SDKS", "Receipts", "Sdk", "SdkWorker", "running_worker"]
+__all__ = ["SDKS", "Program", "Receipts", "Sdk", "SdkWorker", "running_program", "running_worker"]
 
 CLIENTS = Path(__file__).parent / "clients"
 
@@ -129,20 +129,41 @@ async def running_worker(
     sdk: Sdk, bridge: LiveBridge, name: str, *options: str, namespace: str = "default"
 ) -> AsyncIterator[SdkWorker]:
     """Run a client until the block is left; it is entered when all its functions are on offer."""
+    async with running_program(sdk, bridge.url, name, *options) as program:
+        await offered(bridge, f"{name}::temporary", namespace, program.output)
+        yield SdkWorker(sdk, bridge, name, program.output)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A client's process.
+
+    Attributes:
+        process: Which a test may kill.
+        output: Tells what it has printed.
+    """
+
+    process: asyncio.subprocess.Process
+    output: Callable[[], str]
+
+
+@asynccontextmanager
+async def running_program(sdk: Sdk, url: str, name: str, *options: str) -> AsyncIterator[Program]:
+    """Run a client's process until the block is left; its functions may not be on offer yet."""
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "log"
+        command = await asyncio.to_thread(_command, sdk, Path(scratch))
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
-                *_command(sdk, Path(scratch)),
-                *(bridge.url, name, sdk.version, *options),
+                *command,
+                *(url, name, sdk.version, *options),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 env={k: v for k, v in os.environ.items() if not k.startswith(("III_", "OTEL_"))},
             )
         try:
-            await offered(bridge, f"{name}::temporary", namespace, log.read_text)
-            yield SdkWorker(sdk, bridge, name, log.read_text)
+            yield Program(process, log.read_text)
         finally:
             if process.returncode is None:
                 process.kill()

@@ -1,5 +1,7 @@
 """The way to other people's workflows: one client per namespace, and payloads that nobody decodes."""
 
+import base64
+import binascii
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
@@ -13,7 +15,7 @@ from bridge.protocol.payload import NULL
 from bridge.temporal.arguments import raw_value
 from bridge.temporal.connection import TemporalConnection
 
-__all__ = ["Namespaces", "json_of", "raw_values", "retry_policy", "span"]
+__all__ = ["Namespaces", "json_of", "page_cursor", "page_token", "raw_values", "retry_policy", "span"]
 
 
 class Namespaces:
@@ -93,3 +95,22 @@ def retry_policy(retry: Retry | None) -> RetryPolicy | None:
         maximum_attempts=retry.max_attempts,
         non_retryable_error_types=list(retry.non_retryable_errors) or None,
     )
+
+
+def page_cursor(token: bytes | None) -> str | None:
+    """Return where the next page begins, as functions are told."""
+    return base64.urlsafe_b64encode(token).decode() if token else None
+
+
+def page_token(cursor: str | None) -> bytes | None:
+    """Return where the next page begins, as Temporal takes it.
+
+    Raises:
+        FunctionFailedError: It is no cursor.
+    """
+    try:
+        return base64.urlsafe_b64decode(cursor) if cursor else None
+    except (binascii.Error, ValueError) as exc:
+        raise FunctionFailedError(
+            "invalid_cursor", "The cursor is not the `next` of another page; leave it out to begin"
+        ) from exc
