@@ -80,8 +80,7 @@ class Outbox:
         if self._closed:
             return False
         if self._answers.is_full:
-            self._frames.clear()
-            self.end()
+            self.abandon()
             return False
         self._append(frame, self._answers)
         return True
@@ -94,6 +93,11 @@ class Outbox:
         if self._calls.is_full and not self._is_full_known:
             self._is_full_known = True
             self._on_full()
+
+    def abandon(self) -> None:
+        """Forget what waits and take no more frames: nobody is there to read them."""
+        self._frames.clear()
+        self.end()
 
     def end(self) -> None:
         """Take no more frames; those that wait can still be got."""

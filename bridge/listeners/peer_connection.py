@@ -76,10 +76,10 @@ class PeerConnection(ServerConnection):
         """
         while self.ping_timeout is not None:
             await asyncio.sleep(self.ping_timeout / LOOKS)
-            if self.protocol.state is OPEN:
-                self._act_on(self._look())
-            else:
+            if self.protocol.state is not OPEN:
                 await self.close()  # waits for the peer to agree, but not for long
+            elif not self.transport.is_closing():
+                self._act_on(self._look())
         await super().keepalive()
 
     def data_received(self, data: bytes) -> None:

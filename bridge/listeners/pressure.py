@@ -1,5 +1,6 @@
 """Who fills the outboxes of others faster than they are read is slowed down, not they dropped."""
 
+import asyncio
 from contextvars import ContextVar
 
 from bridge.listeners.outbox import Outbox
@@ -40,14 +41,15 @@ class Pressure:
         return self._calls >= MOST_CALLS or self._bytes >= MOST_BYTES
 
     async def relieve(self) -> None:
-        """Wait until the outboxes that were crowded have room again.
+        """Wait until all the outboxes that were crowded have room again.
 
         Cancellation: safe.
         """
         self._calls = self._bytes = 0
         outboxes, self._outboxes = self._outboxes, set()
-        for outbox in outboxes:
-            await outbox.wait_for_room()
+        async with asyncio.TaskGroup() as tasks:  # at the same time: none is waited for without limit
+            for outbox in outboxes:
+                tasks.create_task(outbox.wait_for_room(), name="wait for room")
 
 
 def note_pressure(outbox: Outbox, size_bytes: int) -> None:

@@ -230,6 +230,7 @@ class WorkerSocket:
                 finally:
                     grace.cancel()
                     session.close()
+                    outbox.abandon()
                     writer.cancel()
         except* ConnectionClosed:
             pass

@@ -177,6 +177,16 @@ async def test_who_fills_a_crowded_outbox_waits_until_it_has_room():
     await waiting
 
 
+async def test_nobody_waits_for_the_outbox_of_a_peer_that_has_left():
+    outbox = filled(6)
+    waiting = asyncio.ensure_future(outbox.wait_for_room())
+    await asyncio.sleep(0)
+    outbox.abandon()
+
+    await waiting
+    assert len(outbox) == 0
+
+
 async def test_nobody_waits_for_long_for_an_outbox_that_no_frame_leaves():
     outbox = filled(6, patience_s=0.01)
     await outbox.wait_for_room()
