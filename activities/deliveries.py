@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.heartbeat import heartbeating
 from workflows.contract import DELIVERY_POSTPONED, Attempt, AttemptFailed, Delivery, FailureDetails, Message
+from workflows.delivery import DELIVERY_ID
 from workflows.saga import COMPENSATION
 
 __all__ = [
@@ -57,10 +58,12 @@ class Answer:
     Attributes:
         result: JSON.
         compensation: The message that undoes what the function did, if it has one.
+        delivery_id: Names the attempt.
     """
 
     result: bytes
     compensation: Message | None = None
+    delivery_id: str | None = None
 
 
 class DeliveryPostponedError(Exception):
@@ -160,6 +163,8 @@ class Deliveries:
             )
             result = b"null"
         metadata = {"encoding": b"json/plain"}
+        if answer.delivery_id is not None:
+            metadata[DELIVERY_ID] = answer.delivery_id.encode()
         if answer.compensation is not None:
             metadata[COMPENSATION] = converter.to_payload(answer.compensation).data
         return RawValue(Payload(metadata=metadata, data=result))

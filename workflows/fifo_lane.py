@@ -39,7 +39,7 @@ from workflows.contract import (
     Ticket,
     WorkflowType,
 )
-from workflows.delivery import attempt, progress_after
+from workflows.delivery import attempt, delivery_id_of, progress_after
 from workflows.line import Line, load, own_place, page_of, payload_of
 from workflows.moving import json_value, move_to_chains, size_bytes
 from workflows.names import chain_id
@@ -293,11 +293,11 @@ class FifoLane:
 
 
 def _ended(message: Message, payload: str, result: RawValue) -> LaneStepEnded:
-    undo = compensation_of(result)
+    undo, delivery_id = compensation_of(result), delivery_id_of(result)
     if undo is None:
-        return LaneStepEnded(message, payload)
+        return LaneStepEnded(message, payload, delivery_id=delivery_id)
     told = undo_payload(message, json_value(payload.encode()), result)
-    return LaneStepEnded(message, payload, undo, told.payload.data.decode())
+    return LaneStepEnded(message, payload, undo, told.payload.data.decode(), delivery_id)
 
 
 def _left_by(run_id: str) -> str:

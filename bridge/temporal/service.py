@@ -29,8 +29,10 @@ from bridge.temporal.end_watch import EndWatch
 from bridge.temporal.enqueuer import EnqueueSettings, TemporalEnqueuer
 from bridge.temporal.function_caller import EngineFunctionCaller, FunctionActivitySettings
 from bridge.temporal.lanes import Lanes
+from bridge.temporal.late_calls import LateCalls
 from bridge.temporal.messages import NamedQueue
 from bridge.temporal.queue_workers import QueueWorker, QueueWorkers
+from bridge.temporal.seal_keys import SealKeys
 from bridge.temporal.search_attributes import ensure_search_attributes
 from bridge.temporal.sender import TemporalSender
 from bridge.temporal.settler import BulkSettler
@@ -122,8 +124,11 @@ class TemporalService:
             self.connection, self._lanes, self.tenancy, rpc_timeout, self._is_any_chain_watched
         )
         self.queue_workers = QueueWorkers(self._deliverer, self._sender.attempt_failed)
+        self._handed_jobs = engine.handed_jobs
+        late_calls = LateCalls(self.connection, self.tenancy, rpc_timeout, engine.new_id)
         self.enqueuer = TemporalEnqueuer(
             self._sender,
+            late_calls,
             DedupeMarkers(self.connection, self.tenancy, rpc_timeout),
             settings.address.target,
             self._messages,
@@ -132,7 +137,9 @@ class TemporalService:
             now_ms=_unix_ms,
         )
         self.chains = ChainReader(self.connection, self._lanes, self.tenancy)
-        self.chain_commands = TemporalChainCommands(self.enqueuer, self._sender, engine.new_id, _unix_ms)
+        self.chain_commands = TemporalChainCommands(
+            self.enqueuer, self._sender, late_calls, engine.new_id, _unix_ms
+        )
         self._end_watch = EndWatch(self.chains, self._sender)
         self.dead_letters = DeadLetters(self.connection, self.tenancy)
         self.bulk = BulkOperations(
@@ -221,6 +228,7 @@ class TemporalService:
     async def _connect(self) -> Client:
         client = await self.connection.connect()
         self._tenancy = replace(self._tenancy, has_search_attributes=await ensure_search_attributes(client))
+        self._handed_jobs.use_key(await SealKeys(self.connection, self.tenancy).key())
         return client
 
     async def _poll(
