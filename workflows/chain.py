@@ -41,13 +41,14 @@ from workflows.contract import (
     Ticket,
     WatchedEnd,
 )
-from workflows.delivery import Courier, DeliveryInterruptedError, DeliveryLostError, delivery_id_of
+from workflows.delivery import Courier, DeliveryInterruptedError, DeliveryLostError
 from workflows.holds import Holds
 from workflows.losses import Losses
 from workflows.moving import Loaded, json_value, move_to_chains, size_bytes
 from workflows.record import ChainRecord
+from workflows.results import compensation_of, delivery_id_of
 from workflows.run_length import is_long, is_too_long
-from workflows.saga import Saga, again, compensation_of, undo_payload
+from workflows.saga import Saga, again, undo_payload
 from workflows.step_tasks import StepTasks
 from workflows.turns import Turns
 from workflows.watching import Watchers, watched_end
@@ -110,7 +111,7 @@ class Chain:
         self._watchers = Watchers(start.watchers)
         self._saga = Saga([(message, payloads.popleft()) for message in start.owed])
         self._holds = Holds(
-            start.tenancy.pace,
+            start.tenancy,
             [(hold, payloads.popleft()) for hold in start.holds],
             start.events,
             start.ends,
@@ -392,8 +393,8 @@ class Chain:
         self._outbox.note(ChainEventType.STEP_COMPLETE, message, result=result)
         undo = compensation_of(result)
         if undo is not None:
-            self._saga.owe(undo, undo_payload(message, step.payload, result))
-        await self._tell(watched_end(message.receipt, StepStatus.COMPLETED, result))
+            self._saga.owe(undo, undo_payload(message, step.payload, result, self._tenancy))
+        await self._tell(message.receipt, StepStatus.COMPLETED, result)
 
     async def _lose(self, step: _Step, death: DeliveryLostError) -> None:
         message, error = step.message, death.lost.error
@@ -409,9 +410,12 @@ class Chain:
         self._losses.letters.append(letter)
         self._record.note(message, StepStatus.LOST, error)
         self._outbox.note(ChainEventType.DEAD_LETTER, message, code=death.lost.code, error=error)
-        await self._tell(watched_end(message.receipt, StepStatus.LOST, error=error))
+        await self._tell(message.receipt, StepStatus.LOST, error=error)
 
-    async def _tell(self, end: WatchedEnd) -> None:
+    async def _tell(
+        self, receipt: str, status: StepStatus, result: RawValue | None = None, error: str | None = None
+    ) -> None:
+        end = watched_end(receipt, status, result, error, tenancy=self._tenancy)
         self._holds.ended(end)
         await self._watchers.tell(end)
 
@@ -441,7 +445,7 @@ class Chain:
             self._take(Parcel(replace(message, receipt=hold.receipt)), data, is_in_line=False)
         else:
             self._record.note(_held(hold), StepStatus.DROPPED, "what it waited for did not come")
-            await self._tell(watched_end(hold.receipt, StepStatus.DROPPED))
+            await self._tell(hold.receipt, StepStatus.DROPPED)
 
     async def _how_ended(self, receipt: str) -> WatchedEnd | None:
         """Ask for a message that something here waits for; of a step that is here the chain knows itself."""
@@ -512,11 +516,11 @@ class Chain:
         self._tasks.drop_not_begun()
         for hold in self._holds.drop_all():
             self._record.note(_held(hold), StepStatus.DROPPED)
-            await self._tell(watched_end(hold.receipt, StepStatus.DROPPED))
+            await self._tell(hold.receipt, StepStatus.DROPPED)
         for step in list(self._steps.values()):
             self._record.note(step.message, StepStatus.DROPPED)
             await self._end(step.message)
-            await self._tell(watched_end(step.message.receipt, StepStatus.DROPPED))
+            await self._tell(step.message.receipt, StepStatus.DROPPED)
 
     async def _compensate(self, message: Message, payload: RawValue) -> None:
         self._record.note(message, StepStatus.RUNNING)

@@ -26,20 +26,9 @@ from workflows.contract import (
 )
 from workflows.names import queue_task_queue, search_text
 
-__all__ = [
-    "DELIVERY_ID",
-    "Courier",
-    "DeliveryInterruptedError",
-    "DeliveryLostError",
-    "attempt",
-    "delivery_id_of",
-    "progress_after",
-]
+__all__ = ["Courier", "DeliveryInterruptedError", "DeliveryLostError", "attempt", "progress_after"]
 
 Decoded = TypeVar("Decoded")
-
-DELIVERY_ID = "iii-delivery"
-"""The metadata key under which a delivery's result says which attempt it was."""
 
 _FUNCTION_NOT_FOUND = "function_not_found"
 _TIMEOUT = "TIMEOUT"
@@ -225,12 +214,6 @@ async def attempt(
         result_type=RawValue,
     )
     return answer
-
-
-def delivery_id_of(result: RawValue) -> str | None:
-    """Read which attempt a result is of; bridges did not always say so."""
-    told = result.payload.metadata.get(DELIVERY_ID)
-    return told.decode() if told else None
 
 
 def progress_after(error: ActivityError, message: Message, before: Progress, *, attempts: int) -> Progress:

@@ -77,4 +77,5 @@ def _only_job(candidates: Collection[Invocation]) -> Job | None:
         restarts=any_of_them.restarts,
         is_undoing=any_of_them.is_undoing,
         is_unwatched=any_of_them.is_unwatched,
+        keeper=any_of_them.keeper,
     )

@@ -34,6 +34,7 @@ class Job:
         restarts: How often the whole chain began again after it was compensated.
         is_undoing: Whether the step is a compensation.
         is_unwatched: Whether what it leads to tells of no events, because it comes of one.
+        keeper: Who keeps the chain: names one of the Temporal namespaces that the bridge uses.
         context: What the handler is told of the delivery.
         enqueued: How often the attempt has enqueued each equal message: what makes a retried attempt's
             receipts equal to those of the attempt before it.
@@ -51,6 +52,7 @@ class Job:
     restarts: int = 0
     is_undoing: bool = False
     is_unwatched: bool = False
+    keeper: str = ""
     context: Mapping[str, object] = field(default_factory=dict)
     enqueued: dict[bytes, int] = field(default_factory=dict)
     started: dict[bytes, int] = field(default_factory=dict)
@@ -86,6 +88,11 @@ class Call:
     def payload_bytes(self) -> int:
         """The size of what the function is given, the sidecar included."""
         return len(self.data) + len(self.metadata)
+
+    @property
+    def is_delivery(self) -> bool:
+        """Tell whether it is an attempt of a message, made by the bridge itself."""
+        return self.job is not None and self.caller is None
 
 
 def error_body(exc: BridgeError) -> ErrorBody:

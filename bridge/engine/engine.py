@@ -246,6 +246,10 @@ class Engine:
         if too_large := worker.refusal_of(call.payload_bytes, call.function_id, baggage):
             on_done(Outcome.failed(too_large))
             return None
+        # Of deliveries there are no more than their queues have slots, and a refusal would cost an attempt.
+        if not call.is_delivery and (busy := worker.refusal_of_more()):
+            on_done(Outcome.failed(busy))
+            return None
         invocation = Invocation(
             id=invocation_id,
             function_id=function_id,

@@ -20,12 +20,12 @@ class HandedJobs:
     """
 
     def __init__(self) -> None:
-        self._seal: JobSeal | None = None
+        self._seals: dict[str, JobSeal] = {}
         self._remembered: OrderedDict[str, Job] = OrderedDict()
 
-    def use_key(self, key: bytes) -> None:
-        """Take the key that the bridges share."""
-        self._seal = JobSeal(key)
+    def use_key(self, keeper: str, key: bytes) -> None:
+        """Take the key that the bridges share for the jobs of one keeper."""
+        self._seals[keeper] = JobSeal(key, keeper)
 
     def seal(self, job: Job | None, function_id: str) -> str | None:
         """Return what a handler that works for a job is given to keep, if anything.
@@ -34,17 +34,18 @@ class HandedJobs:
             job: The job.
             function_id: The handler's function, as its worker knows it.
         """
-        if job is None or self._seal is None:
+        seal = self._seals.get(job.keeper) if job is not None else None
+        if job is None or seal is None:
             return None
         self._remember(job)
-        return self._seal.seal(job, function_id)
+        return seal.seal(job, function_id)
 
     def find(self, text: str, worker: Worker) -> Job | None:
         """Return the job of a seal that a worker shows; `None` if it was not sealed for such a worker."""
-        opened = self._seal.open(text, worker.asked_to_offer) if self._seal else None
-        if opened is None:
-            return None
-        return self._remember(opened)
+        for seal in self._seals.values():
+            if (opened := seal.open(text, worker.asked_to_offer)) is not None:
+                return self._remember(opened)
+        return None
 
     def _remember(self, job: Job) -> Job:
         """Keep a job among the latest ones; answers the one that is kept of the attempt already."""

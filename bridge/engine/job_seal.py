@@ -41,14 +41,16 @@ _decoder = msgspec.msgpack.Decoder(_Sealed)
 
 
 class JobSeal:
-    """Seals jobs and opens the seals of other bridges.
+    """Seals the jobs of one keeper and opens the seals of other bridges.
 
     Args:
         key: What the bridges share.
+        keeper: Who keeps the jobs, as this bridge calls it.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, keeper: str = "") -> None:
         self._key = key
+        self._keeper = keeper
 
     def seal(self, job: Job, function_id: str) -> str | None:
         """Return the text for a handler: letters, digits, `-` and `_`, as baggage takes them.
@@ -90,13 +92,13 @@ class JobSeal:
             return None
         sealed = _decoder.decode(data)
         is_for_it = any(sealed.function == _digest(function_id) for function_id in offered)
-        return _job(sealed) if is_for_it else None
+        return _job(sealed, self._keeper) if is_for_it else None
 
     def _mac(self, data: bytes) -> bytes:
         return hmac.digest(self._key, data, "sha256")[:_MAC_BYTES]
 
 
-def _job(sealed: _Sealed) -> Job:
+def _job(sealed: _Sealed, keeper: str) -> Job:
     chain_id, receipt = _uuid(sealed.chain_id), _uuid(sealed.receipt)
     home = _uuid(sealed.home)
     workflow_id = sealed.workflow_id.replace(_HOME, home)
@@ -109,6 +111,7 @@ def _job(sealed: _Sealed) -> Job:
         restarts=sealed.restarts,
         is_undoing=sealed.is_undoing,
         is_unwatched=sealed.is_unwatched,
+        keeper=keeper,
         context={"chain_id": chain_id, "workflow_id": workflow_id, "receipt": receipt},
         is_doubtful=True,
     )

@@ -8,7 +8,7 @@ import msgspec
 from bridge.engine.access import OPEN, Access
 from bridge.engine.backlog import Backlog
 from bridge.engine.calls import DEFAULT_NAMESPACE, Invocation
-from bridge.errors import CapacityError
+from bridge.errors import BusyError, CapacityError
 from bridge.protocol.outbound import OutboundMessage
 
 __all__ = ["REGISTER_WORKER", "Worker", "WorkerInfo", "WorkerMetrics"]
@@ -19,6 +19,11 @@ REGISTER_WORKER = "engine::workers::register"
 
 def _nothing(*_: object) -> None:
     """Do nothing."""
+
+
+def _always() -> bool:
+    """Answer yes."""
+    return True
 
 
 MIB = 1024 * 1024
@@ -84,6 +89,7 @@ class Worker:
         namespace: Where its registrations go.
         settle_namespace: Decides the namespace, once: registrations that waited for it take effect.
         close: Ends the connection in good order, after the messages that wait.
+        has_room: Tells whether more calls may wait for it.
     """
 
     id: str
@@ -103,6 +109,7 @@ class Worker:
     namespace: str = DEFAULT_NAMESPACE
     settle_namespace: Callable[[str | None], None] = _nothing
     close: Callable[[], None] = _nothing
+    has_room: Callable[[], bool] = _always
 
     @property
     def is_asked_for_its_handlers(self) -> bool:
@@ -138,6 +145,15 @@ class Worker:
             f"({self.info.runtime} SDK {self.info.version or 'of unknown version'}) takes at most "
             f"{self.payload_limit_bytes}. Send the data through a channel, or upgrade the worker's iii SDK: "
             "Python takes 64 MiB from 0.24.5 on."
+        )
+
+    def refusal_of_more(self) -> BusyError | None:
+        """Return why nobody may call this worker now, if so: it takes calls more slowly than they come."""
+        if self.has_room():
+            return None
+        return BusyError(
+            f"Worker {self.info.name or self.id} takes its calls more slowly than they come, and so many "
+            "wait that no more may (`iii-temporal.worker_outbox`). Call it less often, or run more like it."
         )
 
     @property

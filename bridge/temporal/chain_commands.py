@@ -72,7 +72,7 @@ class TemporalChainCommands:
         )
         async with self._enqueuer.accepting():
             if job.is_doubtful:
-                await self._late_calls.learn(job)
+                await self._late_calls.standing_of(job, undo.receipt)
             lane = self._lane_of(job, undo)
             if not await _is_there(self._sender.owe(undo, bytes(payload), lane_workflow_id=lane)):
                 raise FunctionFailedError(

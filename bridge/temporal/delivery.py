@@ -32,6 +32,8 @@ class EngineDeliverer:
         engine: Routes the call.
         new_id: Makes fresh UUIDs.
         compensation_of: Tells what undoes a step once it has completed.
+        keeper: Who keeps the chains that the deliveries come from.
+        namespace: Its namespace of Temporal.
     """
 
     def __init__(
@@ -39,8 +41,13 @@ class EngineDeliverer:
         engine: Engine,
         new_id: Callable[[], str],
         compensation_of: Callable[[Message], Message | None],
+        *,
+        keeper: str,
+        namespace: str,
     ) -> None:
         self._engine = engine
+        self._keeper = keeper
+        self._namespace = namespace
         self._compensation_of = compensation_of
         self._new_id = new_id
         self._is_stopping = False
@@ -129,7 +136,8 @@ class EngineDeliverer:
             restarts=message.restarts,
             is_undoing=message.compensates is not None,
             is_unwatched=message.is_unwatched,
-            context=_facts(context),
+            keeper=self._keeper,
+            context=_facts(context, self._namespace),
         )
 
     def _call(self, context: DeliveryContext, job: Job, data: msgspec.Raw) -> Call:
@@ -164,12 +172,13 @@ def _trace_of(message: Message) -> str:
     return message.traceparent or new_traceparent(message.receipt, uuid.UUID(message.chain_id).hex)
 
 
-def _facts(context: DeliveryContext) -> dict[str, object]:
+def _facts(context: DeliveryContext, namespace: str) -> dict[str, object]:
     message = context.delivery.message
     facts: dict[str, object] = {
         "chain_id": message.chain_id,
         "workflow_id": context.workflow_id,
         "run_id": context.run_id,
+        "namespace": namespace,
         "step": message.function_id,
         "receipt": message.receipt,
         "queue": message.queue,

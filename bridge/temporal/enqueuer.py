@@ -11,19 +11,18 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.engine.calls import Call, Job
 from bridge.errors import EnqueueError
+from bridge.temporal.connection import TemporalAddress
 from bridge.temporal.dedupe_markers import DedupeKey, DedupeMarkers
 from bridge.temporal.late_calls import LateCalls
 from bridge.temporal.messages import MessageMaker, NamedQueue, dedupe_key
 from bridge.temporal.payload_fields import PayloadFields
 from bridge.temporal.sender import TemporalSender
-from workflows.contract import Message, Subscription
+from workflows.contract import MOST_BYTES_IN_TEMPORAL, Message, Subscription
 
-__all__ = ["MOST_BYTES_IN_TEMPORAL", "EnqueueSettings", "TemporalEnqueuer"]
+__all__ = ["EnqueueSettings", "TemporalEnqueuer"]
 
 log = structlog.get_logger("bridge.queue")
 
-MOST_BYTES_IN_TEMPORAL = 2 * 1024 * 1024 - 160 * 1024
-"""The largest payload of a message that Temporal itself keeps."""
 _STEP_PAYLOAD_BYTES = 16 * 1024
 """The largest payload of a handler's second and later messages that its chain keeps: Temporal ends a workflow
 whose history has 50 MiB."""
@@ -54,7 +53,7 @@ class TemporalEnqueuer:
         sender: Brings them there.
         late_calls: What has become of the step whose handler sends one.
         markers: Which messages are duplicates.
-        address: Of Temporal, for the texts of errors.
+        address: The namespace of Temporal that keeps the messages.
         queues: The named queues, by name.
         new_id: Makes fresh UUIDs.
         now_ms: The Unix time.
@@ -65,7 +64,7 @@ class TemporalEnqueuer:
         sender: TemporalSender,
         late_calls: LateCalls,
         markers: DedupeMarkers,
-        address: str,
+        address: TemporalAddress,
         queues: Mapping[str, NamedQueue],
         *,
         settings: EnqueueSettings,
@@ -211,10 +210,14 @@ class TemporalEnqueuer:
     async def _send(self, job: Job | None, message: Message, payload: bytes) -> None:
         if job is None:
             await self._send_first(message, payload)
-        elif self._fits(job, payload):
+        elif self._is_kept_here(job) and self._fits(job, payload):
             await self._send_step(job, message, payload)
         else:
             await self._send_apart(message, payload)
+
+    def _is_kept_here(self, job: Job) -> bool:
+        """Tell whether the chain of a job is in this namespace: a workflow keeps nothing of another."""
+        return job.keeper == self._address.keeper
 
     def _fits(self, job: Job, payload: bytes) -> bool:
         """Tell whether a message may become a step of its enqueuer's chain, whose history has a limit."""
@@ -283,7 +286,7 @@ class TemporalEnqueuer:
 
     def _no_answer(self) -> str:
         return (
-            f"Temporal at {self._address} did not answer within "
+            f"Temporal at {self._address.target} did not answer within "
             f"{self._settings.timeout_ms} ms, so no receipt can be given. Try again when it is back; "
             "enqueue works then without a restart."
         )

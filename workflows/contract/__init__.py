@@ -27,6 +27,7 @@ from workflows.contract.lanes import (
     Ticket,
 )
 from workflows.contract.messages import (
+    MOST_BYTES_IN_TEMPORAL,
     Attempt,
     AttemptFailed,
     Delivery,
@@ -60,6 +61,7 @@ from workflows.contract.vocabulary import (
 
 __all__ = [
     "DELIVERY_POSTPONED",
+    "MOST_BYTES_IN_TEMPORAL",
     "Activity",
     "AlarmStart",
     "AnnexPage",

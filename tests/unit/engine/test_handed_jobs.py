@@ -26,7 +26,7 @@ def job(**extra: object) -> Job:
 
 def bridge() -> Bridge:
     started = Bridge()
-    started.engine.handed_jobs.use_key(KEY)
+    started.engine.handed_jobs.use_key("", KEY)
     return started
 
 
@@ -188,6 +188,21 @@ def test_any_seal_is_opened_as_what_it_was(chain_id, home, receipt, delivery_id,
         assert (opened.receipt, opened.delivery_id, opened.is_undoing) == (receipt, delivery_id, True)
 
 
+def test_every_keeper_has_a_key_of_its_own_and_the_seal_tells_whose_the_job_is():
+    here, there, worker = HandedJobs(), HandedJobs(), Bridge().connect()
+    worker.say("registerfunction", id="f")
+    for keeper, key in (("a", b"1"), ("b", b"2")):
+        here.use_key(keeper, key)
+        there.use_key(f"{keeper} by another name", key)
+    seal = here.seal(job(keeper="b"), "f")
+    assert seal is not None
+    found = there.find(seal, worker.worker)
+
+    assert found is not None
+    assert found.keeper == "b by another name"
+    assert here.seal(job(keeper="c"), "f") is None
+
+
 def test_a_seal_is_short():
     text = JobSeal(KEY).seal(job(workflow_id=f"iii.chain/{uuid(2)}"), "orders::validate")
 
@@ -198,7 +213,7 @@ def test_a_seal_is_short():
 def test_only_the_latest_jobs_are_remembered():
     handed, worker = HandedJobs(), Bridge().connect()
     worker.say("registerfunction", id="f")
-    handed.use_key(KEY)
+    handed.use_key("", KEY)
     first = job(delivery_id=uuid(10_000))
     seal = handed.seal(first, "f")
     assert seal is not None

@@ -12,12 +12,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.engine.calls import Call, Job
 from bridge.errors import EnqueueError
+from bridge.temporal.connection import TemporalAddress
 from bridge.temporal.dedupe_markers import DedupeKey
 from bridge.temporal.enqueuer import EnqueueSettings, TemporalEnqueuer
 from bridge.temporal.messages import NamedQueue
 from workflows.contract import Message, RetryRules, Ticket
 
 STEP = str(uuid.UUID(int=7))
+HERE = TemporalAddress("temporal:7233", "default")
 Sent = tuple[str, Any]
 
 
@@ -113,7 +115,7 @@ def enqueuer(sender: FakeSender, late_calls: FakeLateCalls) -> TemporalEnqueuer:
         sender,  # type: ignore[arg-type]  # fakes of the same shape
         late_calls,  # type: ignore[arg-type]
         FakeMarkers(sender),  # type: ignore[arg-type]
-        "temporal:7233",
+        HERE,
         {
             "jobs": NamedQueue(RetryRules()),
             "lines": NamedQueue(RetryRules(), group_field="g"),
@@ -132,7 +134,7 @@ def call(data: Any, job: Job | None = None) -> Call:
 
 
 def job(workflow_id: str = "chain/home", **extra: Any) -> Job:
-    return Job(chain_id=STEP, home="home", workflow_id=workflow_id, receipt=STEP, **extra)
+    return Job(chain_id=STEP, home="home", workflow_id=workflow_id, receipt=STEP, keeper=HERE.keeper, **extra)
 
 
 async def test_outside_any_job_a_message_begins_a_chain_or_joins_a_lane(
@@ -308,3 +310,14 @@ async def test_long_groups_that_differ_do_not_share_a_lane(
     for end in ("a", "b"):
         await enqueuer.enqueue(call({"g": "x" * 900 + end}), "lines")
     assert len({message.group for _, message in sender.sent}) == 2
+
+
+async def test_what_the_handler_of_a_chain_in_another_namespace_enqueues_becomes_a_chain_of_its_own_here(
+    enqueuer: TemporalEnqueuer, sender: FakeSender
+) -> None:
+    elsewhere = Job(chain_id=STEP, home="home", workflow_id="chain/home", receipt=STEP, keeper="other/ns")
+
+    first = await enqueuer.enqueue(call({}, elsewhere), "jobs")
+
+    ((how, message),) = sender.sent
+    assert (how, message.receipt, message.home, message.chain_id) == ("start chain", first, first, STEP)
