@@ -82,6 +82,7 @@ class Worker:
         user_agent: What the connection's request named as its origin; of the SDKs only Python's names one.
         access: What it may do on its listener.
         own_ids: For each function that is kept under another id than the worker knows: the worker's.
+        asked_to_offer: The functions that it has asked to offer, under its own ids.
         executing: The calls it has been given and not answered, by invocation id.
         latest_metrics: The newest report of its process, if its SDK makes any and telemetry is kept.
         backlog: What it asked of the bridge itself and has not got yet.
@@ -101,6 +102,7 @@ class Worker:
     access: Access = OPEN
     info: WorkerInfo = field(default_factory=WorkerInfo)
     own_ids: dict[str, str] = field(default_factory=dict)
+    asked_to_offer: set[str] = field(default_factory=set)
     executing: dict[str, Invocation] = field(default_factory=dict)
     latest_metrics: WorkerMetrics | None = None
     backlog: Backlog = field(default_factory=Backlog)

@@ -27,11 +27,23 @@ from workflows.dedupe import Dedupe
 from workflows.fifo_annex import FifoAnnex
 from workflows.fifo_lane import FifoLane
 from workflows.names import cron_task_queue, operations_task_queue, task_queue
+from workflows.seal_key import SealKey
 from workflows.topic import Topic
 
 __all__ = ["WORKFLOWS", "run_workers", "sandbox"]
 
-WORKFLOWS = [Chain, FifoLane, DeadLetterBox, CronFireWorkflow, Bulk, Dedupe, FifoAnnex, Alarm, Topic]
+WORKFLOWS = [
+    Chain,
+    FifoLane,
+    DeadLetterBox,
+    CronFireWorkflow,
+    Bulk,
+    Dedupe,
+    FifoAnnex,
+    Alarm,
+    Topic,
+    SealKey,
+]
 _CRON_FIRES = 1000
 """How many run on this bridge at once; each waits for its function, and costs nothing else."""
 _STICKY_TIMEOUT = timedelta(seconds=5)

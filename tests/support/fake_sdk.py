@@ -35,6 +35,13 @@ class Delivered:
     invocation_id: str
     baggage: str | None
     traceparent: str | None
+    caller: dict[str, Any] | None = None
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What its own calls say of it: the baggage, and where the bridge named the caller, that again."""
+        named = {"invocation_id": self.invocation_id, "parent": self.caller} if self.caller else None
+        return {"baggage": self.baggage, "caller": named}
 
     @property
     def durable(self) -> dict[str, Any]:
@@ -43,10 +50,10 @@ class Delivered:
         return context
 
     async def enqueue(self, function_id: str, data: Any, queue: str, **extra: Any) -> str:
-        return await self.sdk.enqueue(function_id, data, queue, baggage=self.baggage, **extra)
+        return await self.sdk.enqueue(function_id, data, queue, **{**self.shown, **extra})
 
     async def trigger(self, function_id: str, data: Any = None, **extra: Any) -> Any:
-        return await self.sdk.trigger(function_id, data, baggage=self.baggage, **extra)
+        return await self.sdk.trigger(function_id, data, **{**self.shown, **extra})
 
 
 Handler = Callable[[Delivered], Awaitable[Any]]
@@ -164,6 +171,7 @@ class FakeSdk:
             frame["invocation_id"],
             frame.get("baggage"),
             frame.get("traceparent"),
+            frame.get("caller"),
         )
         self.delivered.append(call)
         reply: dict[str, Any] = {
