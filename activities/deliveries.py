@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.heartbeat import heartbeating
 from workflows.contract import DELIVERY_POSTPONED, Attempt, AttemptFailed, Delivery, FailureDetails, Message
-from workflows.results import COMPENSATION, OMITTED
+from workflows.results import COMPENSATION, DELIVERY_ID, OMITTED
 
 __all__ = [
     "Answer",
@@ -65,10 +65,12 @@ class Answer:
     Attributes:
         result: JSON.
         compensation: The message that undoes what the function did, if it has one.
+        delivery_id: Names the attempt.
     """
 
     result: bytes
     compensation: Message | None = None
+    delivery_id: str | None = None
 
 
 class DeliveryPostponedError(Exception):
@@ -202,6 +204,8 @@ class Deliveries:
 
     async def _keep(self, context: DeliveryContext, answer: Answer, at_most_s: float) -> Payload:
         metadata = {"encoding": b"json/plain"}
+        if answer.delivery_id is not None:
+            metadata[DELIVERY_ID] = answer.delivery_id.encode()
         if answer.compensation is not None:
             metadata[COMPENSATION] = activity.payload_converter().to_payload(answer.compensation).data
         result = Payload(metadata=metadata, data=answer.result)

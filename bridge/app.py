@@ -19,6 +19,7 @@ from bridge.listeners.metrics import ReadQueues
 from bridge.listeners.worker_socket import WorkerSocket
 from bridge.live import LiveConfig
 from bridge.own_entries import OwnEntries
+from bridge.parts.credentials import follow_credentials
 from bridge.parts.data import open_pubsub, open_state, open_stream
 from bridge.parts.entries import open_entries
 from bridge.parts.interop import open_interop
@@ -67,7 +68,7 @@ class Bridge:
     def __init__(self, config: BridgeConfig, load: Callable[[], BridgeConfig] | None = None) -> None:
         self._live = LiveConfig(config)
         self._entries: OwnEntries | None = None
-        self._reloading = Reloading(config.source, load, self._follow_file) if load else None
+        self._reloading = Reloading(config.files, load, self._follow_file) if load else None
         self._stopping = asyncio.Event()
         self._sockets: list[WorkerSocket] = []
         self._http: Http | None = None
@@ -108,6 +109,7 @@ class Bridge:
                 queue_settings(site.config),
                 converter,
             )
+            follow_credentials(site, temporal)
             look = look_at_queues(site, temporal)
             watch = watch_dead_letters(site, temporal, look)
             admin = await self._open_admin(site, temporal, look)

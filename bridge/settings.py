@@ -2,10 +2,8 @@
 
 from base64 import b64decode
 from dataclasses import replace
-from pathlib import Path
 
 from pydantic import SecretStr
-from temporalio.service import TLSConfig
 
 from bridge.builtins.cron import CronSettings
 from bridge.builtins.exec import ExecSettings
@@ -35,6 +33,7 @@ from bridge.config import (
     TlsBlock,
 )
 from bridge.config.blocks.payloads import BucketBlock, CodecBlock, StorageBlock
+from bridge.credentials import CredentialSources, TlsSources
 from bridge.engine.access import AccessRules, ExposedIds, ExposedMetadata, Pattern
 from bridge.engine.observation import DeadLetterLimit
 from bridge.entrance import Entrance
@@ -56,6 +55,7 @@ from workflows.contract import MOST_BYTES_IN_TEMPORAL, RetryRules
 
 __all__ = [
     "access_rules",
+    "credential_sources",
     "cron_settings",
     "dead_letter_limits",
     "declared_workflows",
@@ -209,9 +209,7 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
         address=TemporalAddress(
             target=block.address,
             namespace=block.namespace,
-            api_key=_text(block.api_key),
-            tls=_temporal_tls(block.tls) if block.tls and block.is_encrypted else block.is_encrypted,
-            headers={name: value.get_secret_value() for name, value in block.grpc_meta.items()},
+            credentials=credential_sources(block),
         ),
         prefix=block.prefix,
         enqueue=EnqueueSettings(
@@ -242,6 +240,32 @@ def mapped_namespaces(block: TemporalBlock) -> list[MappedNamespace]:
         functions = replace(settings.function_activities, namespaces=each.iii)
         mapped.append(MappedNamespace(each.iii, replace(settings, function_activities=functions)))
     return mapped
+
+
+def credential_sources(block: TemporalBlock) -> CredentialSources:
+    """Translate what Temporal knows the bridge by."""
+    return CredentialSources(
+        api_key=block.api_key_file or _revealed(block.api_key),
+        tls=_tls_sources(block.tls or TlsBlock()) if block.is_encrypted else None,
+        headers={name: value.get_secret_value() for name, value in block.grpc_meta.items()},
+    )
+
+
+def _tls_sources(block: TlsBlock) -> TlsSources:
+    return TlsSources(
+        authorities=block.ca_file or _pem(block.ca_data),
+        certificate=block.cert_file or _pem(block.cert_data),
+        key=block.key_file or _pem(_revealed(block.key_data)),
+        server_name=block.server_name,
+    )
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def _pem(text: str | None) -> bytes | None:
+    return text.encode() if text is not None else None
 
 
 def payload_settings(block: TemporalBlock) -> PayloadSettings:
@@ -275,16 +299,12 @@ def _bucket_settings(block: BucketBlock, upload_timeout_s: float) -> BucketSetti
         region=block.region,
         endpoint_url=block.endpoint_url,
         addressing=block.addressing,
-        access_key_id=_text(block.access_key_id),
-        secret_access_key=_text(block.secret_access_key),
-        session_token=_text(block.session_token),
+        access_key_id=_revealed(block.access_key_id),
+        secret_access_key=_revealed(block.secret_access_key),
+        session_token=_revealed(block.session_token),
         profile=block.profile,
         upload_timeout_s=upload_timeout_s,
     )
-
-
-def _text(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
 
 
 def workflow_rules(block: TemporalBlock) -> WorkflowRules:
@@ -306,22 +326,6 @@ def declared_workflows(block: TemporalBlock) -> dict[str, DeclaredWorkflow]:
         )
         for function_id, each in block.expose.items()
     }
-
-
-def _temporal_tls(block: TlsBlock) -> TLSConfig:
-    key = _text(block.key_data)
-    return TLSConfig(
-        server_root_ca_cert=_pem(block.ca_file, block.ca_data),
-        client_cert=_pem(block.cert_file, block.cert_data),
-        client_private_key=_pem(block.key_file, key),
-        domain=block.server_name,
-    )
-
-
-def _pem(file: Path | None, text: str | None) -> bytes | None:
-    if file is not None:
-        return file.read_bytes()
-    return text.encode() if text is not None else None
 
 
 def dead_letter_limits(config: BridgeConfig) -> dict[str, DeadLetterLimit]:

@@ -30,11 +30,13 @@ from workflows.contract import (
     ChainState,
     Hold,
     LaneStepEnded,
+    LateCall,
     Message,
     Parcel,
     Progress,
     Query,
     Signal,
+    Standing,
     StepStatus,
     Ticket,
     WatchedEnd,
@@ -44,7 +46,7 @@ from workflows.holds import Holds
 from workflows.losses import Losses
 from workflows.moving import Loaded, json_value, move_to_chains, size_bytes
 from workflows.record import ChainRecord
-from workflows.results import compensation_of
+from workflows.results import compensation_of, delivery_id_of
 from workflows.run_length import is_long, is_too_long
 from workflows.saga import Saga, again, undo_payload
 from workflows.step_tasks import StepTasks
@@ -59,6 +61,7 @@ _PATCH = "iii.asks_after_its_lane"
 _MOST_BYTES_CARRIED = 700_000
 _MOST_BYTES_OWED = 400_000
 _LARGEST_ROOT_CARRIED = 150_000
+_NEVER_COMPLETED = (StepStatus.LOST, StepStatus.DROPPED)
 
 
 @dataclass
@@ -99,6 +102,7 @@ class Chain:
         self._tasks = StepTasks()
         self._turns = Turns(start.tenancy, start.turns)
         self._known = dict.fromkeys(start.lane_children, 0)
+        self._asked_before: set[str] = set()
         self._losses = Losses(start.lost, start.letters)
         self._completed = start.completed
         self._lane_step, self._lane_id = start.lane_step, start.lane_id
@@ -220,7 +224,7 @@ class Chain:
         self._lane_children = []
         if ended is not None:
             self._root = (ended.message, json_value(ended.payload.encode()))
-            self._record.note(ended.message, StepStatus.COMPLETED)
+            self._record.note(ended.message, StepStatus.COMPLETED, delivery_id=ended.delivery_id)
             if ended.compensation is not None and ended.undo_payload is not None:
                 self._saga.owe(ended.compensation, json_value(ended.undo_payload.encode()))
 
@@ -234,6 +238,22 @@ class Chain:
         """Tell how far the chain has come."""
         holds = tuple(hold for hold, _ in self._holds.held)
         return ChainState(self._record.steps, holds, len(self._saga), self._is_undoing)
+
+    @workflow.query(name=Query.STANDING)
+    def standing(self, late: LateCall) -> Standing:
+        """Tell what a late call is worth, also after the chain has ended."""
+        record = self._record.find(late.step)
+        is_of_this_time = self._root is None or late.restarts >= self._root[0].restarts
+        return Standing(
+            is_known=is_of_this_time and self._knows(late.receipt),
+            is_given_up=(
+                not is_of_this_time
+                or self._is_undoing
+                or (record is not None and record.status in _NEVER_COMPLETED)
+            ),
+            has_completed=record is not None and record.delivery_id == late.delivery_id,
+            children=len(self._children_of(late.step)),
+        )
 
     def _new_courier(self) -> Courier:
         if not self._lets_attempts_finish:
@@ -253,6 +273,7 @@ class Chain:
             if message.restarts:
                 workflow.upsert_memo({"restarts": message.restarts})
         self._note_child(message.parent, message.receipt)
+        self._asked_before.update(message.children)
         children = list(message.children)
         if message.receipt == self._lane_step:  # the lane has handed it over
             children += self._lane_children
@@ -262,6 +283,16 @@ class Chain:
         self._steps[message.receipt] = step
         self._record.note(message, StepStatus.WAITING)
         self._tasks.add(partial(self._run_step, step))
+
+    def _children_of(self, receipt: str) -> Sequence[str]:
+        """Return the receipts that a step's attempts have enqueued, as long as it has not ended."""
+        if receipt == self._lane_step:
+            return self._lane_children
+        return self._steps[receipt].children if receipt in self._steps else ()
+
+    def _knows(self, receipt: str) -> bool:
+        """Tell whether the chain has, or had, what a step asks for; also of what it had before this run."""
+        return any(receipt in each for each in (self._known, self._asked_before, self._record, self._holds))
 
     def _from_the_beginning(self) -> Loaded | None:
         """Return what a compensated chain begins again with: its first message."""
@@ -358,7 +389,7 @@ class Chain:
     async def _complete(self, step: _Step, result: RawValue) -> None:
         message = step.message
         self._completed += 1
-        self._record.note(message, StepStatus.COMPLETED)
+        self._record.note(message, StepStatus.COMPLETED, delivery_id=delivery_id_of(result))
         self._outbox.note(ChainEventType.STEP_COMPLETE, message, result=result)
         undo = compensation_of(result)
         if undo is not None:

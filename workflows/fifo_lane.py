@@ -44,7 +44,7 @@ from workflows.delivery import attempt, progress_after
 from workflows.line import Line, load, own_place, page_of, payload_of
 from workflows.moving import json_value, move_to_chains, size_bytes
 from workflows.names import chain_id
-from workflows.results import compensation_of
+from workflows.results import compensation_of, delivery_id_of
 from workflows.run_length import is_long
 from workflows.saga import undo_payload
 from workflows.watching import Watchers, watched_end
@@ -296,11 +296,11 @@ class FifoLane:
 
 
 def _ended(message: Message, payload: str, result: RawValue, tenancy: Tenancy) -> LaneStepEnded:
-    undo = compensation_of(result)
+    undo, delivery_id = compensation_of(result), delivery_id_of(result)
     if undo is None:
-        return LaneStepEnded(message, payload)
+        return LaneStepEnded(message, payload, delivery_id=delivery_id)
     told = undo_payload(message, json_value(payload.encode()), result, tenancy)
-    return LaneStepEnded(message, payload, undo, told.payload.data.decode())
+    return LaneStepEnded(message, payload, undo, told.payload.data.decode(), delivery_id)
 
 
 def _left_by(run_id: str) -> str:

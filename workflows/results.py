@@ -6,10 +6,19 @@ from temporalio.common import RawValue
 
 from workflows.contract import Message
 
-__all__ = ["COMPENSATION", "OMITTED", "compensation_of", "is_result_omitted"]
+__all__ = [
+    "COMPENSATION",
+    "DELIVERY_ID",
+    "OMITTED",
+    "compensation_of",
+    "delivery_id_of",
+    "is_result_omitted",
+]
 
 COMPENSATION = "iii-compensation"
 """The key under which a result carries the message that undoes it."""
+DELIVERY_ID = "iii-delivery"
+"""The key under which it says which attempt has completed."""
 OMITTED = "iii-result-omitted"
 """The key under which stands why a result could not be kept; the payload itself is null then."""
 
@@ -22,6 +31,12 @@ def compensation_of(result: RawValue) -> Message | None:
     plain = Payload(metadata={"encoding": b"json/plain"}, data=data)
     compensation: Message = workflow.payload_converter().from_payload(plain, Message)
     return compensation
+
+
+def delivery_id_of(result: RawValue) -> str | None:
+    """Read which attempt a result is of; bridges did not always say so."""
+    told = result.payload.metadata.get(DELIVERY_ID)
+    return told.decode() if told else None
 
 
 def is_result_omitted(result: RawValue) -> bool:

@@ -114,7 +114,7 @@ async def serve_with_dev_server(
         def load(path: Path | None) -> BridgeConfig:
             loaded = load_from(path, temporal_address=server.address, temporal_ui_url=server.ui_url)
             # What the configuration says of certificates and keys is about another server.
-            here = {"tls": None, "api_key": None, "ui_url": server.ui_url}
+            here = {"tls": None, "api_key": None, "api_key_file": None, "ui_url": server.ui_url}
             mapped = tuple(
                 each.model_copy(update=here | {"address": None}) for each in loaded.temporal.namespaces
             )

@@ -46,18 +46,27 @@ def _section(title: str, rows: Rows) -> Iterator[str]:
 
 def _temporal(config: BridgeConfig) -> Rows:
     temporal = config.temporal
-    yield from _namespace(temporal)
+    yield from _namespace(temporal, _origin(config, "api_key"))
     yield "names", f"begin with {temporal.prefix}"
-    for mapped, block in zip(temporal.namespaces, temporal.everywhere[1:], strict=True):
+    for index, (mapped, block) in enumerate(zip(temporal.namespaces, temporal.everywhere[1:], strict=True)):
         yield "iii namespaces", f"{', '.join(mapped.iii)}: kept apart"
-        yield from _namespace(block)
+        place = ("namespaces", index, "api_key") if mapped.api_key else ("api_key",)
+        yield from _namespace(block, _origin(config, *place))
     yield "large payloads", _large_payloads(temporal.payloads.storage)
 
 
-def _namespace(block: TemporalBlock) -> Rows:
+def _namespace(block: TemporalBlock, key_origin: str) -> Rows:
     yield "address", f"{block.address}, {'TLS' if block.is_encrypted else 'no TLS'}"
     yield "namespace", block.namespace
     yield "Web UI", block.ui_url or "unknown; set `ui_url` to get links"
+    if block.api_key_file is not None:
+        yield "API key", f"in {block.api_key_file}, which is read again when it changes"
+    else:
+        yield "API key", f"from {key_origin}" if block.api_key else "none"
+
+
+def _origin(config: BridgeConfig, *key: str | int) -> str:
+    return config.origins.get(key) or str(config.source)
 
 
 def _large_payloads(storage: StorageBlock | None) -> str:

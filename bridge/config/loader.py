@@ -116,7 +116,8 @@ class _Loader:
     def load(self) -> BridgeConfig:
         content = self._built_in() if self._source is None else self._read(self._source)
         self._apply_settings(content.entries)
-        self._apply_profiles(_entry_of("iii-temporal", content.entries))
+        temporal = _entry_of("iii-temporal", content.entries)
+        self._apply_profiles(temporal)
         for block in _ALWAYS_SERVED:
             _entry_of(block, content.entries)
         grace_ms = self._namespace_grace_ms(content)
@@ -140,6 +141,7 @@ class _Loader:
             processes=self._all(ExecBlock),
             namespace_grace_ms=grace_ms,
             warnings=tuple(dict.fromkeys(self._warnings)),
+            origins=temporal.origins,
         )
 
     def _built_in(self) -> FileContent:
@@ -208,7 +210,7 @@ class _Loader:
             return
         for setting in settings:
             *parents, key = setting.path
-            spellings = {key, key.replace("_file", "_data"), key.replace("_data", "_file")}
+            spellings = {key, f"{key}_file", key.replace("_file", "_data"), key.replace("_data", "_file")}
             if not any(entry.has((*parents, spelling)) for spelling in spellings):
                 entry.put(setting, setting.value)
 

@@ -11,23 +11,24 @@ import msgspec
 from bridge.protocol.payload import ABSENT, absent
 
 __all__ = [
-    "CreateSchedule",
+    "Arguments",
+    "Attributes",
     "End",
     "FindWorkflows",
     "ListWorkflows",
     "Query",
     "Result",
+    "Retry",
     "Scalar",
-    "ScheduleView",
-    "Schedules",
     "SignalWorkflow",
-    "Spec",
+    "Span",
     "StartWorkflow",
     "Started",
     "Status",
     "Terminate",
+    "Text",
+    "UnixMilliseconds",
     "UpdateWorkflow",
-    "WhichSchedule",
     "WhichWorkflow",
     "WorkflowPage",
     "WorkflowView",
@@ -43,10 +44,11 @@ Span = Annotated[int, msgspec.Meta(ge=1, le=_TEN_YEARS_MS)]
 UnixMilliseconds = Annotated[int, msgspec.Meta(ge=0, le=_YEAR_3000_MS)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 Scalar = str | int | float | bool
+Attributes = Mapping[Name, Scalar | tuple[Text, ...]]
 Status = Literal["running", "completed", "failed", "canceled", "terminated", "continued_as_new", "timed_out"]
 
 
-class _Arguments:
+class Arguments:
     """What a workflow is given: `input` is the only argument, `args` are several."""
 
     __slots__ = ()
@@ -74,8 +76,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     non_retryable_errors: tuple[Text, ...] = ()
 
 
-class _Work(_Arguments, msgspec.Struct, frozen=True, kw_only=True):
-    """A workflow to run: where it runs, with what, and within which limits."""
+class StartWorkflow(Arguments, msgspec.Struct, frozen=True, kw_only=True):
+    """A workflow to start: where, with what, within which limits; with `wait` the answer has its result."""
 
     input: msgspec.Raw = msgspec.field(default_factory=absent)
     args: tuple[msgspec.Raw, ...] | None = None
@@ -88,15 +90,10 @@ class _Work(_Arguments, msgspec.Struct, frozen=True, kw_only=True):
     task_timeout_ms: Span | None = None
     retry: Retry | None = None
     memo: Mapping[str, msgspec.Raw] = {}
-
-
-class StartWorkflow(_Work, frozen=True, kw_only=True):
-    """A workflow to start; with `wait` the answer has its result."""
-
+    search_attributes: Attributes = {}
     id: Text | None = None
     id_conflict: Literal["fail", "use_existing", "terminate_existing"] = "fail"
     id_reuse: Literal["allow", "allow_if_failed", "reject"] = "allow"
-    search_attributes: Mapping[Name, Scalar | tuple[Text, ...]] = {}
     start_delay_ms: Span | None = None
     wait: bool = False
 
@@ -109,7 +106,7 @@ class WhichWorkflow(msgspec.Struct, frozen=True, kw_only=True):
     namespace: Text | None = None
 
 
-class _Message(_Arguments, WhichWorkflow, frozen=True, kw_only=True):
+class _Message(Arguments, WhichWorkflow, frozen=True, kw_only=True):
     """What a workflow is sent."""
 
     input: msgspec.Raw = msgspec.field(default_factory=absent)
@@ -170,39 +167,6 @@ class ListWorkflows(FindWorkflows, frozen=True, kw_only=True):
     cursor: str | None = None
 
 
-class Spec(msgspec.Struct, frozen=True, kw_only=True):
-    """When a schedule starts its workflow: at cron expressions in UTC, or in intervals."""
-
-    cron: tuple[Text, ...] = ()
-    every_ms: Span | None = None
-    time_zone: Text | None = None
-
-    def __post_init__(self) -> None:
-        if not self.cron and self.every_ms is None:
-            raise ValueError("give `cron` or `every_ms`")
-
-
-class CreateSchedule(_Work, frozen=True, kw_only=True):
-    """A schedule that starts a workflow."""
-
-    schedule_id: Text
-    spec: Spec
-    overlap: Literal["skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other", "allow_all"] = (
-        "skip"
-    )
-    catchup_window_ms: Span | None = None
-    paused: bool = False
-    note: str | None = None
-
-
-class WhichSchedule(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule; `note` is kept when it is paused or resumed."""
-
-    schedule_id: Text
-    namespace: Text | None = None
-    note: str | None = None
-
-
 class Started(msgspec.Struct, frozen=True, omit_defaults=True):
     """A workflow that was started, or found; with its result if that was waited for."""
 
@@ -237,18 +201,6 @@ class WorkflowPage(msgspec.Struct, frozen=True):
 
     workflows: list[WorkflowView]
     next: str | None
-
-
-class ScheduleView(msgspec.Struct, frozen=True):
-    """A schedule as it is."""
-
-    schedule_id: str
-    workflow: str
-    task_queue: str
-    paused: bool
-    note: str | None
-    runs: int
-    next_at_ms: list[int]
 
 
 class Workflows(Protocol):
@@ -289,25 +241,3 @@ class Workflows(Protocol):
 
     async def run_declared(self, asked: StartWorkflow, workflow_id: str) -> msgspec.Raw:
         """Run a workflow that the configuration declares as a function, or wait for the one that runs."""
-
-
-class Schedules(Protocol):
-    """Schedules of other people's workflows."""
-
-    async def create(self, asked: CreateSchedule) -> None:
-        """Create one."""
-
-    async def describe(self, asked: WhichSchedule) -> ScheduleView:
-        """Describe one."""
-
-    async def pause(self, asked: WhichSchedule) -> None:
-        """Let one start nothing for a while."""
-
-    async def resume(self, asked: WhichSchedule) -> None:
-        """Let one go on."""
-
-    async def trigger(self, asked: WhichSchedule) -> None:
-        """Have one start its workflow now."""
-
-    async def delete(self, asked: WhichSchedule) -> None:
-        """Delete one; what it has started runs on."""

@@ -65,7 +65,8 @@ class EngineDeliverer:
 
         Cancellation: the handler keeps running, its answer is dropped.
         """
-        call = self._call(context, msgspec.Raw(data))
+        job = self._job(context)
+        call = self._call(context, job, msgspec.Raw(data))
         end = self._observe(context, call)
         error: ErrorBody | None = broken_off()
         try:
@@ -78,8 +79,9 @@ class EngineDeliverer:
             error = ErrorBody(POSTPONED, str(exc))
             raise
         finally:
+            job.is_doubtful = error is not None  # the handler may go on, beside the next attempt's
             end(error)
-        return answer
+        return replace(answer, delivery_id=job.delivery_id)
 
     async def _deliver(self, message: Message, call: Call) -> Answer:
         if self._is_stopping:
@@ -122,29 +124,33 @@ class EngineDeliverer:
         )
         return all_of(each.delivery_started(start) for each in self._engine.observers)
 
-    def _call(self, context: DeliveryContext, data: msgspec.Raw) -> Call:
+    def _job(self, context: DeliveryContext) -> Job:
         message = context.delivery.message
-        facts = _facts(context, self._namespace)
+        return Job(
+            chain_id=message.chain_id,
+            home=message.home,
+            workflow_id=context.workflow_id,
+            receipt=message.receipt,
+            delivery_id=self._new_id(),
+            children=frozenset(message.children),
+            restarts=message.restarts,
+            is_undoing=message.compensates is not None,
+            is_unwatched=message.is_unwatched,
+            keeper=self._keeper,
+            context=_facts(context, self._namespace),
+        )
+
+    def _call(self, context: DeliveryContext, job: Job, data: msgspec.Raw) -> Call:
+        message = context.delivery.message
         return Call(
             function_id=message.function_id,
             data=data,
             namespace=message.namespace,
-            metadata=_metadata(message, facts),
+            metadata=_metadata(message, job.context),
             # A fresh span in the trace of the enqueuer: it tells this attempt from every other one.
             traceparent=continue_trace(_trace_of(message), self._new_id()),
             baggage=baggage_without_tags(message.baggage),
-            job=Job(
-                chain_id=message.chain_id,
-                home=message.home,
-                workflow_id=context.workflow_id,
-                receipt=message.receipt,
-                children=frozenset(message.children),
-                restarts=message.restarts,
-                is_undoing=message.compensates is not None,
-                is_unwatched=message.is_unwatched,
-                keeper=self._keeper,
-                context=facts,
-            ),
+            job=job,
         )
 
     def _result(self, outcome: Outcome) -> bytes:

@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import structlog
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.engine.calls import Call, Job
 from bridge.errors import EnqueueError
 from bridge.temporal.connection import TemporalAddress
 from bridge.temporal.dedupe_markers import DedupeKey, DedupeMarkers
+from bridge.temporal.late_calls import LateCalls
 from bridge.temporal.messages import MessageMaker, NamedQueue, dedupe_key
 from bridge.temporal.payload_fields import PayloadFields
 from bridge.temporal.sender import TemporalSender
@@ -49,6 +51,7 @@ class TemporalEnqueuer:
 
     Args:
         sender: Brings them there.
+        late_calls: What has become of the step whose handler sends one.
         markers: Which messages are duplicates.
         address: The namespace of Temporal that keeps the messages.
         queues: The named queues, by name.
@@ -59,6 +62,7 @@ class TemporalEnqueuer:
     def __init__(
         self,
         sender: TemporalSender,
+        late_calls: LateCalls,
         markers: DedupeMarkers,
         address: TemporalAddress,
         queues: Mapping[str, NamedQueue],
@@ -68,6 +72,7 @@ class TemporalEnqueuer:
         now_ms: Callable[[], int],
     ) -> None:
         self._sender = sender
+        self._late_calls = late_calls
         self._markers = markers
         self._address = address
         self._settings = settings
@@ -78,8 +83,9 @@ class TemporalEnqueuer:
     async def enqueue(self, call: Call, queue: str, *, delay_ms: int = 0) -> str:
         """Accept a message and return its receipt.
 
-        A retried attempt that enqueues what an earlier attempt of the same step has enqueued gets the same
-        receipt, and nothing is sent twice; so does whoever enqueues a duplicate on a queue that drops them.
+        A retried attempt that enqueues what another attempt of the same step has enqueued, or enqueues later
+        because its handler goes on, gets the same receipt, and nothing is sent twice; so does whoever
+        enqueues a duplicate on a queue that drops them.
 
         Args:
             call: What to run.
@@ -87,7 +93,8 @@ class TemporalEnqueuer:
             delay_ms: How long the first delivery has to wait; the queue's own `delay_field` may say longer.
 
         Raises:
-            EnqueueError: The queue is unknown, the payload does not fit, or Temporal did not answer in time.
+            EnqueueError: The queue is unknown, the payload does not fit, Temporal did not answer in time, or
+                the handler that enqueues was given up for good.
 
         Cancellation: the message may or may not have been accepted.
         """
@@ -143,13 +150,18 @@ class TemporalEnqueuer:
     async def _accept(self, call: Call, queue: str, named: NamedQueue, delay_ms: int) -> str:
         fields = PayloadFields(queue, call.data)
         key = dedupe_key(named, fields)
-        message = self._maker.make(call, queue, named, fields, delay_ms)
-        if call.job is not None and message.receipt in call.job.children:
+        job, message = call.job, self._maker.make(call, queue, named, fields, delay_ms)
+        if job is not None and message.receipt in job.children:
             return message.receipt
         async with self.accepting():
+            if job is not None and job.is_doubtful:
+                wanted = await self._late_calls.wanted(job, message.receipt)
+                if wanted is None:
+                    return message.receipt
+                message = replace(message, receipt=wanted)
             if key is not None:
                 return await self._send_unless_duplicate(message, bytes(call.data), key)
-            await self._send(call.job, message, bytes(call.data))
+            await self._send(job, message, bytes(call.data))
         log.debug(
             "enqueued",
             step=message.receipt,
@@ -209,7 +221,7 @@ class TemporalEnqueuer:
 
     def _fits(self, job: Job, payload: bytes) -> bool:
         """Tell whether a message may become a step of its enqueuer's chain, whose history has a limit."""
-        enqueued = sum(job.enqueued.values())
+        enqueued = max(sum(job.enqueued.values()), job.enqueued_before + 1)
         if job.is_undoing:
             return False  # the chain begins no more steps
         return enqueued <= self._settings.steps_per_handler and (
@@ -238,13 +250,19 @@ class TemporalEnqueuer:
                 await self._sender.add_step(message, payload)
             else:
                 await self._sender.add_step_for_lane(message, payload, lane_workflow_id=job.workflow_id)
+        except WorkflowAlreadyStartedError:
+            await self._send_after_the_end(job, message, payload)
         except RPCError as exc:
             if exc.status is not RPCStatusCode.NOT_FOUND:
                 raise
-            # The job has ended since, and its workflow with it.
-            await self._send_apart(message, payload)
+            await self._send_after_the_end(job, message, payload)
         else:
             await self._stand_in_line(message)
+
+    async def _send_after_the_end(self, job: Job, message: Message, payload: bytes) -> None:
+        """Send a message whose job has ended, and its workflow with it, unless that had it."""
+        if await self._late_calls.wanted(job, message.receipt) is not None:
+            await self._send_apart(message, payload)
 
     async def _stand_in_line(self, message: Message) -> None:
         """Have a step that its chain knows stand in its lane's line, if it has a group."""

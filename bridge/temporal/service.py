@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
-from temporalio.client import Client
 from temporalio.converter import DataConverter
 
 from activities.alerts import AlertActivities, Alerter
@@ -30,8 +29,10 @@ from bridge.temporal.end_watch import EndWatch
 from bridge.temporal.enqueuer import EnqueueSettings, TemporalEnqueuer
 from bridge.temporal.function_caller import EngineFunctionCaller, FunctionActivitySettings
 from bridge.temporal.lanes import Lanes
+from bridge.temporal.late_calls import AskStanding, LateCalls, Standings
 from bridge.temporal.messages import NamedQueue
 from bridge.temporal.queue_workers import QueueWorker, QueueWorkers
+from bridge.temporal.seal_keys import SealKeys
 from bridge.temporal.search_attributes import ensure_search_attributes
 from bridge.temporal.sender import TemporalSender
 from bridge.temporal.settler import BulkSettler
@@ -90,6 +91,7 @@ class TemporalService:
         settings: Where Temporal is.
         queues: The named queues to begin with.
         ending_anywhere: Tells what has become of a message, in whichever namespace it is.
+        standing_anywhere: Tells how the step of a job stands, in whichever namespace its chain is.
         converter: How payloads are written and read.
 
     Attributes:
@@ -98,6 +100,7 @@ class TemporalService:
         enqueuer: Where messages go.
         chains: Where chains are looked at.
         chain_commands: Where more is asked of chains.
+        standings: Where chains are asked about late calls.
         dead_letters: Where lost messages are.
         bulk: Where operations on many of them are.
         topics: Who is subscribed to durable topics.
@@ -111,6 +114,7 @@ class TemporalService:
         settings: TemporalSettings,
         queues: Mapping[str, QueueSettings],
         ending_anywhere: Callable[[str], Awaitable[Ending]],
+        standing_anywhere: AskStanding,
         converter: DataConverter,
     ) -> None:
         self._settings = settings
@@ -140,8 +144,12 @@ class TemporalService:
         )
         payloads = DeliveredPayloads(self.connection, converter, settings.enqueue.payload_limit_bytes)
         self.queue_workers = QueueWorkers(self._deliverer, payloads, self._sender.attempt_failed)
+        self._handed_jobs = engine.handed_jobs
+        self.standings = Standings(self.connection, self.tenancy, rpc_timeout)
+        late_calls = LateCalls(standing_anywhere, self.connection, self.tenancy, rpc_timeout, engine.new_id)
         self.enqueuer = TemporalEnqueuer(
             self._sender,
+            late_calls,
             DedupeMarkers(self.connection, self.tenancy, rpc_timeout),
             settings.address,
             self._messages,
@@ -150,7 +158,9 @@ class TemporalService:
             now_ms=_unix_ms,
         )
         self.chains = ChainReader(self.connection, self._lanes, self.tenancy)
-        self.chain_commands = TemporalChainCommands(self.enqueuer, self._sender, engine.new_id, _unix_ms)
+        self.chain_commands = TemporalChainCommands(
+            self.enqueuer, self._sender, late_calls, engine.new_id, _unix_ms
+        )
         self._end_watch = EndWatch(self.chains, self._sender, ending_anywhere, self.tenancy)
         self.dead_letters = DeadLetters(self.connection, self.tenancy)
         self.bulk = BulkOperations(
@@ -209,27 +219,35 @@ class TemporalService:
         """
         async with asyncio.TaskGroup() as tasks:
             waking = tasks.create_task(self._waiting.run(), name="wake waiting messages")
+            watching = tasks.create_task(self.connection.watch(), name="watch temporal credentials")
+            await self._poll(fire_cron, alert, publish_events)
+            watching.cancel()
+            waking.cancel()
+
+    async def _is_connected(self) -> bool:
+        """Connect, however long it takes, unless the bridge is told to stop before."""
+        async with asyncio.TaskGroup() as tasks:
             connecting = tasks.create_task(self._connect(), name="connect to temporal")
             stopping = tasks.create_task(self._stopping.wait(), name="temporal stop")
             await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if connecting.done():
-                await self._poll(connecting.result(), fire_cron, alert, publish_events)
+            is_connected = connecting.done()
             connecting.cancel()
-            waking.cancel()
+            stopping.cancel()
+        return is_connected
 
-    async def _connect(self) -> Client:
+    async def _connect(self) -> None:
         client = await self.connection.connect()
         self._tenancy = replace(self._tenancy, has_search_attributes=await ensure_search_attributes(client))
-        return client
+        key = await SealKeys(self.connection, self.tenancy).key()
+        self._handed_jobs.use_key(self.connection.address.keeper, key)
 
-    async def _poll(
-        self, client: Client, fire_cron: CronFirer, alert: Alerter, publish_events: PublishEvents
-    ) -> None:
-        while not self._stopping.is_set():
+    async def _poll(self, fire_cron: CronFirer, alert: Alerter, publish_events: PublishEvents) -> None:
+        # Workers that could not begin keep their task queues on their connection: the next ones need another.
+        while not self._stopping.is_set() and await self._is_connected():
             try:
                 self.ready.set()
                 await run_workers(
-                    client,
+                    self.connection,
                     self._tenancy,
                     self.queue_workers,
                     operations=Operations(self._sender, fire_cron, self._end_watch.watch, publish_events),

@@ -12,7 +12,7 @@ from temporalio.converter import DataConverter
 
 from activities.alerts import Alerter
 from activities.operations import CronFirer, PublishEvents
-from bridge.engine.calls import Call
+from bridge.engine.calls import Call, Job
 from bridge.engine.chains import Ending
 from bridge.engine.engine import Engine
 from bridge.engine.observation import ObservedEnqueuer
@@ -23,7 +23,7 @@ from bridge.temporal.spread.chains import SpreadChainCommands, SpreadChains
 from bridge.temporal.spread.dead_letters import SpreadDeadLetters
 from bridge.temporal.spread.looking import ask_all
 from bridge.temporal.statistics import QueueStatistics
-from workflows.contract import Subscription
+from workflows.contract import Standing, Subscription
 
 __all__ = ["MappedNamespace", "TemporalServices"]
 
@@ -69,7 +69,7 @@ class TemporalServices:
         converter: DataConverter = DataConverter.default,
     ) -> None:
         self.home, *others = (
-            TemporalService(engine, settings, queues, self._ending, converter)
+            TemporalService(engine, settings, queues, self._ending, self._standing, converter)
             for settings in (home, *(each.settings for each in mapped))
         )
         self.all = (self.home, *others)
@@ -77,8 +77,9 @@ class TemporalServices:
             name: service for each, service in zip(mapped, others, strict=True) for name in each.iii
         }
         self.chains = SpreadChains([each.chains for each in self.all])
+        self._by_keeper = {each.connection.address.keeper: each for each in self.all}
         self.chain_commands = SpreadChainCommands(
-            {each.connection.address.keeper: each.chain_commands for each in self.all},
+            {keeper: each.chain_commands for keeper, each in self._by_keeper.items()},
             lambda namespace: self.of(namespace).chain_commands,
         )
         self.dead_letters = SpreadDeadLetters([each.dead_letters for each in self.all])
@@ -194,6 +195,9 @@ class TemporalServices:
 
     async def _ending(self, receipt: str) -> Ending:
         return await self.chains.ending(receipt)
+
+    async def _standing(self, job: Job, receipt: str) -> Standing | None:
+        return await self._by_keeper[job.keeper].standings.of(job, receipt)
 
 
 class _Routing:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
@@ -27,13 +27,14 @@ async def temporal_server(
     *,
     ends_by: Literal["stop", "kill"] = "stop",
     namespaces: tuple[str, ...] = ("default",),
+    options: Sequence[str] = (),
 ) -> AsyncIterator[str]:
-    """Run a server and yield its address."""
+    """Run a server and yield its address; one with options of its own is always killed."""
     settings = DevServerSettings(
         port=port or free_port(), ui_port=0, database=database, has_ui=False, namespaces=namespaces
     )
-    if ends_by == "kill":
-        async with _killed_server(settings) as address:
+    if ends_by == "kill" or options:
+        async with _killed_server(settings, options) as address:
             yield address
         return
     async with run_dev_server(settings) as server:
@@ -51,13 +52,16 @@ async def _answering(address: str) -> None:
             return False
         return True
 
-    await eventually(answers, 20)
+    await eventually(answers)
 
 
 @asynccontextmanager
-async def _killed_server(settings: DevServerSettings) -> AsyncIterator[str]:
+async def _killed_server(settings: DevServerSettings, options: Sequence[str]) -> AsyncIterator[str]:
     process = await asyncio.create_subprocess_exec(
-        *start_command(settings), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        *start_command(settings),
+        *options,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
     )
     address = f"127.0.0.1:{settings.port}"
     try:

@@ -10,18 +10,25 @@ from bridge.builtins.temporal_functions.ids import id_for
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine, decode_input
 from bridge.engine.functions import FunctionSchema
-from bridge.engine.workflows import (
+from bridge.engine.workflow_schedules import (
+    BackfillSchedule,
+    ChangeSchedule,
     CreateSchedule,
+    ListSchedules,
+    PauseSchedule,
+    Schedules,
+    TriggerSchedule,
+    WhichSchedule,
+)
+from bridge.engine.workflows import (
     FindWorkflows,
     ListWorkflows,
     Query,
     Result,
-    Schedules,
     SignalWorkflow,
     StartWorkflow,
     Terminate,
     UpdateWorkflow,
-    WhichSchedule,
     WhichWorkflow,
     Workflows,
 )
@@ -66,19 +73,25 @@ class TemporalFunctions:
             "temporal::terminate": _Function("Ends a workflow at once", Terminate, workflows.terminate),
             "temporal::list": _Function("Lists workflows, newest first", ListWorkflows, workflows.list),
             "temporal::count": _Function("Counts workflows", FindWorkflows, self._count),
-            "temporal::schedule::create": _Function(
+        }
+        scheduling = {
+            "create": _Function(
                 "Creates a schedule that starts a workflow", CreateSchedule, schedules.create
             ),
-            "temporal::schedule::describe": _Function(
-                "Describes a schedule", WhichSchedule, schedules.describe
+            "update": _Function("Changes what is given of a schedule", ChangeSchedule, schedules.update),
+            "describe": _Function("Describes a schedule", WhichSchedule, schedules.describe),
+            "list": _Function("Lists schedules", ListSchedules, schedules.list),
+            "pause": _Function("Pauses a schedule", PauseSchedule, schedules.pause),
+            "resume": _Function("Resumes a schedule", PauseSchedule, schedules.resume),
+            "trigger": _Function("Has a schedule start its workflow now", TriggerSchedule, schedules.trigger),
+            "backfill": _Function(
+                "Has a schedule start its workflow for times of the past",
+                BackfillSchedule,
+                schedules.backfill,
             ),
-            "temporal::schedule::pause": _Function("Pauses a schedule", WhichSchedule, schedules.pause),
-            "temporal::schedule::resume": _Function("Resumes a schedule", WhichSchedule, schedules.resume),
-            "temporal::schedule::trigger": _Function(
-                "Has a schedule start its workflow now", WhichSchedule, schedules.trigger
-            ),
-            "temporal::schedule::delete": _Function("Deletes a schedule", WhichSchedule, schedules.delete),
+            "delete": _Function("Deletes a schedule", WhichSchedule, schedules.delete),
         }
+        functions |= {f"temporal::schedule::{name}": each for name, each in scheduling.items()}
         for function_id, function in functions.items():
             engine.add_builtin(
                 function_id,

@@ -1,14 +1,17 @@
-"""What is written of Temporal's frontend, in more than one place: its address, headers and Web UI."""
+"""What is written of Temporal's frontend, in more than one place: its address, key, headers and Web UI."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, FilePath, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from bridge.config.block import conflict
 from bridge.config.hosts import is_loopback
+from bridge.credentials import read_key
 
-__all__ = ["Address", "HeaderName", "HeaderValue", "UiUrl", "web_ui_of"]
+__all__ = ["Address", "HeaderName", "HeaderValue", "KeyFile", "UiUrl", "web_ui_of"]
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})")
 _HEADER = re.compile(r"[a-z0-9_.-]+")
@@ -45,9 +48,25 @@ def _fits_in_a_header(value: SecretStr) -> SecretStr:
     return value
 
 
+def _holds_the_only_key(file: Path | None, info: ValidationInfo) -> Path | None:
+    if file is None:
+        return None
+    if info.data.get("api_key") is not None:
+        raise conflict("`api_key_file` and `api_key` exclude each other", "give one of them")
+    try:
+        read_key(file)
+    except (OSError, ValueError) as exc:
+        raise conflict(
+            f"`api_key_file` cannot be used: {exc}", "write the key, and nothing else, into the file"
+        ) from exc
+    return file
+
+
 Address = Annotated[str, AfterValidator(_host_and_port)]
 HeaderName = Annotated[str, AfterValidator(_names_text)]
 HeaderValue = Annotated[SecretStr, AfterValidator(_fits_in_a_header)]
+KeyFile = Annotated[FilePath | None, Field(strict=False), AfterValidator(_holds_the_only_key)]
+"""A file that holds the key; of a field after one called `api_key`."""
 UiUrl = Annotated[str, Field(pattern=r"^https?://", description="an http or https URL")]
 
 

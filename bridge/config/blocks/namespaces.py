@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, field_validator
 
 from bridge.config.block import Block, Name, conflict
-from bridge.config.blocks.frontend import Address, HeaderName, HeaderValue, UiUrl, web_ui_of
+from bridge.config.blocks.frontend import Address, HeaderName, HeaderValue, KeyFile, UiUrl, web_ui_of
 from bridge.config.blocks.temporal_tls import TlsBlock
 
 __all__ = ["MappedNamespaceBlock"]
@@ -26,6 +26,7 @@ class MappedNamespaceBlock(Block):
         iii: The namespaces of iii.
         address: `host:port` of another frontend.
         api_key: Its key.
+        api_key_file: The file that holds it, instead.
         tls: The encrypted way to it.
         grpc_meta: Headers that every request to it carries.
         ui_url: Its Web UI.
@@ -36,6 +37,7 @@ class MappedNamespaceBlock(Block):
     iii: Annotated[tuple[Name, ...], Field(strict=False, min_length=1)]
     address: Address | None = None
     api_key: SecretStr | None = None
+    api_key_file: KeyFile = None
     tls: TlsBlock | None = None
     grpc_meta: Mapping[HeaderName, HeaderValue] | None = None
     ui_url: UiUrl | None = None
@@ -53,19 +55,15 @@ class MappedNamespaceBlock(Block):
     @property
     def connection(self) -> dict[str, Any]:
         """The keys of the way to Temporal, those of `iii-temporal`, that differ here."""
-        given = {
-            "api_key": self.api_key,
-            "tls": self.tls,
-            "grpc_meta": self.grpc_meta,
-            "ui_url": self.ui_url,
-        }
+        here = {"namespace": self.namespace}
+        key = {"api_key": self.api_key, "api_key_file": self.api_key_file}
+        others = {"tls": self.tls, "grpc_meta": self.grpc_meta, "ui_url": self.ui_url}
         if self.address is None:
-            return {"namespace": self.namespace} | {
-                key: value for key, value in given.items() if value is not None
-            }
-        return given | {
-            "namespace": self.namespace,
+            given = {name: value for name, value in others.items() if value is not None}
+            return here | given | (key if any(key.values()) else {})
+        elsewhere = {
             "address": self.address,
             "grpc_meta": self.grpc_meta or {},
             "ui_url": self.ui_url or web_ui_of(self.address),
         }
+        return here | key | others | elsewhere

@@ -1,7 +1,7 @@
 """`iii-temporal`: our own block; where Temporal is and how we use it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Container, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -15,7 +15,7 @@ from pydantic import (
 
 from bridge.config.block import Bind, Block, Milliseconds, Name, Port, PositiveMilliseconds, conflict
 from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
-from bridge.config.blocks.frontend import Address, HeaderName, HeaderValue, UiUrl, web_ui_of
+from bridge.config.blocks.frontend import Address, HeaderName, HeaderValue, KeyFile, UiUrl, web_ui_of
 from bridge.config.blocks.interop import ExposedWorkflowBlock, FunctionActivitiesBlock, InteropBlock
 from bridge.config.blocks.namespaces import MappedNamespaceBlock
 from bridge.config.blocks.payloads import CodecBlock, PayloadsBlock
@@ -69,11 +69,12 @@ def _spelled_out(compensation: Any) -> Any:
 
 
 class WorkerOutboxLimits(Block):
-    """What may wait for one worker that reads slowly; beyond it the connection is closed.
+    """What may wait for one worker that reads slowly.
 
     Attributes:
-        max_messages: Frames.
-        max_bytes: Their size.
+        max_messages: Calls; more are refused.
+        max_bytes: The size of the calls, and that of the answers to its own. With more of these waiting its
+            connection is closed.
     """
 
     max_messages: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
@@ -89,7 +90,8 @@ class TemporalBlock(Block):
         address: `host:port` of the frontend.
         namespace: Temporal's namespace, not iii's.
         api_key: The key of Temporal Cloud.
-        tls: `None` is unencrypted, unless an `api_key` is given.
+        api_key_file: The file that holds it, instead.
+        tls: `None` is unencrypted, unless a key is given.
         grpc_meta: Headers that every request to Temporal carries.
         prefix: The first part of every task queue, workflow id and schedule id; several bridges with
             different prefixes share a namespace without seeing each other.
@@ -113,11 +115,14 @@ class TemporalBlock(Block):
         codec_endpoint: Where the Web UI has payloads decoded; `None` serves none.
     """
 
+    live: ClassVar[Container[str]] = ("api_key", "api_key_file", "tls", "grpc_meta")
+
     profile: Name | None = None
     config_file: Annotated[FilePath | None, Field(strict=False)] = None
     address: Address = "127.0.0.1:7233"
     namespace: Name = "default"
     api_key: SecretStr | None = None
+    api_key_file: KeyFile = None
     tls: TlsBlock | None = None
     grpc_meta: Mapping[HeaderName, HeaderValue] = Field(default={})
     prefix: Annotated[
@@ -168,4 +173,4 @@ class TemporalBlock(Block):
     @property
     def is_encrypted(self) -> bool:
         """Whether the way to Temporal is: asked for, or implied by an API key."""
-        return self.tls.enabled if self.tls else self.api_key is not None
+        return self.tls.enabled if self.tls else (self.api_key or self.api_key_file) is not None

@@ -1,5 +1,7 @@
 """The way to other people's workflows: one client per namespace, and payloads that nobody decodes."""
 
+import base64
+import binascii
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
@@ -13,7 +15,7 @@ from bridge.protocol.payload import NULL
 from bridge.temporal.arguments import raw_value
 from bridge.temporal.connection import TemporalConnection
 
-__all__ = ["Namespaces", "json_of", "raw_values", "retry_policy", "span"]
+__all__ = ["Namespaces", "json_of", "page_cursor", "page_token", "raw_values", "retry_policy", "span"]
 
 
 class Namespaces:
@@ -26,6 +28,7 @@ class Namespaces:
     def __init__(self, connections: Sequence[TemporalConnection]) -> None:
         self._connection = connections[0]
         self._known = {each.address.namespace: each for each in reversed(connections)}
+        self._home: Client | None = None
         self._others: dict[str, Client] = {}
 
     @property
@@ -44,6 +47,8 @@ class Namespaces:
             return home
         if namespace in self._known:
             return self._known[namespace].client
+        if home is not self._home:  # the others share its connection, and so its certificates
+            self._home, self._others = home, {}
         if namespace not in self._others:
             self._others[namespace] = Client(**(home.config() | {"namespace": namespace}))
         return self._others[namespace]
@@ -90,3 +95,22 @@ def retry_policy(retry: Retry | None) -> RetryPolicy | None:
         maximum_attempts=retry.max_attempts,
         non_retryable_error_types=list(retry.non_retryable_errors) or None,
     )
+
+
+def page_cursor(token: bytes | None) -> str | None:
+    """Return where the next page begins, as functions are told."""
+    return base64.urlsafe_b64encode(token).decode() if token else None
+
+
+def page_token(cursor: str | None) -> bytes | None:
+    """Return where the next page begins, as Temporal takes it.
+
+    Raises:
+        FunctionFailedError: It is no cursor.
+    """
+    try:
+        return base64.urlsafe_b64decode(cursor) if cursor else None
+    except (binascii.Error, ValueError) as exc:
+        raise FunctionFailedError(
+            "invalid_cursor", "The cursor is not the `next` of another page; leave it out to begin"
+        ) from exc

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from temporalio.client import (
-    ScheduleAlreadyRunningError,
     WorkflowFailureError,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
@@ -57,10 +56,6 @@ async def failures() -> AsyncIterator[None]:
             f"There is a workflow {exc.workflow_id} already; give another `id`, or say what to do with "
             "`id_conflict` and `id_reuse`",
         ) from exc
-    except ScheduleAlreadyRunningError as exc:
-        raise FunctionFailedError(
-            "schedule_already_exists", "There is a schedule of this id already; delete it first"
-        ) from exc
     except WorkflowQueryFailedError as exc:
         raise FunctionFailedError("query_failed", str(exc)) from exc
     except WorkflowUpdateRPCTimeoutOrCancelledError as exc:
@@ -68,6 +63,11 @@ async def failures() -> AsyncIterator[None]:
     except RPCError as exc:
         if exc.status is RPCStatusCode.NOT_FOUND:
             raise FunctionFailedError("not_found", exc.message) from exc
+        if exc.status is RPCStatusCode.ALREADY_EXISTS:  # of workflows the SDK says so itself
+            raise FunctionFailedError(
+                "schedule_already_exists",
+                "There is a schedule of this id already; update it, or delete it first",
+            ) from exc
         if exc.status in _CALLERS_FAULT:
             raise FunctionFailedError("invalid_arguments", exc.message) from exc
         raise EngineError(

@@ -46,7 +46,7 @@ class WorkflowRules:
         self._check_queue(task_queue)
         if not any(
             matches(rule.workflow, workflow) and matches(rule.task_queue, task_queue)
-            for rule in self._of(namespace)
+            for rule in self._rules_of(namespace)
         ):
             raise FunctionFailedError(
                 "FORBIDDEN",
@@ -67,6 +67,21 @@ class WorkflowRules:
                 "use `chain::*` for chains and `iii::queue::*` for dead letters",
             )
 
+    def of(self, namespace: str) -> list[WorkflowRule]:
+        """Return what is allowed in a namespace.
+
+        Raises:
+            FunctionFailedError: Nothing is.
+        """
+        allowed = self._rules_of(namespace)
+        if not allowed:
+            raise FunctionFailedError(
+                "FORBIDDEN",
+                f"Functions may use no workflow of the namespace {namespace}; "
+                "`iii-temporal.interop.workflows` says which they may",
+            )
+        return allowed
+
     def query(self, namespace: str) -> str:
         """Return what finds all that may be used, for visibility.
 
@@ -75,17 +90,11 @@ class WorkflowRules:
         """
         allowed = [
             f"({term('WorkflowType', rule.workflow)} AND {term('TaskQueue', rule.task_queue)})"
-            for rule in self._of(namespace)
+            for rule in self.of(namespace)
         ]
-        if not allowed:
-            raise FunctionFailedError(
-                "FORBIDDEN",
-                f"Functions may use no workflow of the namespace {namespace}; "
-                "`iii-temporal.interop.workflows` says which they may",
-            )
         return f"({' OR '.join(allowed)}) AND TaskQueue != {quoted(self.prefix)}"
 
-    def _of(self, namespace: str) -> list[WorkflowRule]:
+    def _rules_of(self, namespace: str) -> list[WorkflowRule]:
         return [rule for rule in self.rules if (rule.namespace or self.home) == namespace]
 
     def _check_queue(self, task_queue: str) -> None:

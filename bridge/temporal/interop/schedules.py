@@ -1,30 +1,40 @@
 """Schedules that functions make for other people's workflows."""
 
-from datetime import timedelta
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
-from temporalio.client import (
-    Schedule,
-    ScheduleActionStartWorkflow,
-    ScheduleDescription,
-    ScheduleHandle,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
-    ScheduleState,
+from temporalio.api.schedule.v1 import Schedule
+from temporalio.api.workflowservice.v1 import DescribeScheduleResponse
+from temporalio.client import Client, ScheduleBackfill, ScheduleHandle, ScheduleOverlapPolicy
+
+from bridge.engine.workflow_schedules import (
+    Backfilled,
+    BackfillSchedule,
+    ChangeSchedule,
+    CreateSchedule,
+    ListSchedules,
+    Overlap,
+    PauseSchedule,
+    SchedulePage,
+    ScheduleView,
+    TriggerSchedule,
+    WhichSchedule,
 )
-
-from bridge.engine.workflows import CreateSchedule, ScheduleView, WhichSchedule
 from bridge.errors import FunctionFailedError
-from bridge.temporal.interop.access import Namespaces, raw_values, retry_policy, span
+from bridge.temporal.interop import schedule_requests
+from bridge.temporal.interop.access import Namespaces, page_cursor, page_token
 from bridge.temporal.interop.failures import failures
-from bridge.temporal.interop.rules import WorkflowRules
+from bridge.temporal.interop.rules import WorkflowRules, matches
+from bridge.temporal.interop.schedule_changes import encoded
+from bridge.temporal.interop.schedule_requests import MOST_TIMES, RPC_TIMEOUT
+from bridge.temporal.interop.schedule_views import schedule_view
+from bridge.temporal.query_text import quoted
 
 __all__ = ["TemporalWorkflowSchedules"]
 
-_RPC_TIMEOUT = timedelta(seconds=10)
-_CATCHUP_WINDOW = timedelta(days=365)
-_OVERLAPS = {policy.name.lower(): policy for policy in ScheduleOverlapPolicy}
+_UPDATE_TRIES = 10
+_DESCRIBED_AT_ONCE = 8
 
 
 class TemporalWorkflowSchedules:
@@ -41,88 +51,167 @@ class TemporalWorkflowSchedules:
 
     async def create(self, asked: CreateSchedule) -> None:
         """Create a schedule; the workflows it starts have its id and the time in theirs."""
-        self._rules.check(asked.workflow, asked.task_queue, asked.namespace or self._namespaces.home)
+        self._rules.check(asked.workflow, asked.task_queue, self._namespace(asked))
         self._rules.check_id(asked.schedule_id)
-        action = ScheduleActionStartWorkflow(
-            asked.workflow,
-            args=raw_values(asked.arguments),
-            id=asked.schedule_id,
-            task_queue=asked.task_queue,
-            execution_timeout=span(asked.execution_timeout_ms),
-            run_timeout=span(asked.run_timeout_ms),
-            task_timeout=span(asked.task_timeout_ms),
-            retry_policy=retry_policy(asked.retry),
-            memo=dict(zip(asked.memo, raw_values(asked.memo.values()), strict=True)),
-        )
-        interval = asked.spec.every_ms
-        schedule = Schedule(
-            action=action,
-            spec=ScheduleSpec(
-                cron_expressions=list(asked.spec.cron),
-                intervals=[ScheduleIntervalSpec(timedelta(milliseconds=interval))] if interval else [],
-                time_zone_name=asked.spec.time_zone,
-            ),
-            policy=SchedulePolicy(
-                overlap=_OVERLAPS[asked.overlap],
-                catchup_window=span(asked.catchup_window_ms) or _CATCHUP_WINDOW,
-            ),
-            state=ScheduleState(note=asked.note, paused=asked.paused),
-        )
         async with failures():
-            client = self._namespaces.client(asked.namespace)
-            await client.create_schedule(asked.schedule_id, schedule, rpc_timeout=_RPC_TIMEOUT)
+            client = self._client(asked)
+            schedule = (await encoded(asked, client.data_converter)).applied(Schedule())
+            schedule.action.start_workflow.workflow_id = asked.schedule_id
+            await schedule_requests.create(client, asked.schedule_id, schedule)
+
+    async def update(self, asked: ChangeSchedule) -> None:
+        """Change a schedule, and nothing that others change at the same time."""
+        client = self._client(asked)
+        changes = await encoded(asked, client.data_converter)
+        for _ in range(_UPDATE_TRIES):
+            found = await self._find(asked)
+            wanted = changes.applied(found.schedule)
+            self._check(wanted, asked)
+            if wanted == found.schedule:
+                return
+            async with failures():
+                if await schedule_requests.update(client, asked.schedule_id, found, wanted):
+                    return
+        raise FunctionFailedError(
+            "schedule_conflict",
+            f"The update of {asked.schedule_id} was tried {_UPDATE_TRIES} times, and each time somebody else "
+            "had just changed it; try again",
+        )
 
     async def describe(self, asked: WhichSchedule) -> ScheduleView:
         """Describe a schedule."""
-        found, action = await self._find(asked)
-        return ScheduleView(
-            schedule_id=found.id,
-            workflow=str(action.workflow),
-            task_queue=action.task_queue,
-            paused=found.schedule.state.paused,
-            note=found.schedule.state.note,
-            runs=found.info.num_actions,
-            next_at_ms=[int(each.timestamp() * 1000) for each in found.info.next_action_times],
+        return schedule_view(asked.schedule_id, self._namespace(asked), await self._find(asked))
+
+    async def list(self, asked: ListSchedules) -> SchedulePage:
+        """List schedules: those of a page of Temporal's visibility that are meant, perhaps none."""
+        namespace = asked.namespace or self._namespaces.home
+        patterns = [rule.workflow for rule in self._rules.of(namespace)]
+        async with failures():
+            page = await schedule_requests.list_page(
+                self._namespaces.client(asked.namespace),
+                self._query(asked),
+                asked.limit,
+                page_token(asked.cursor),
+            )
+        # The listing tells the type, but not the task queue, without which the rules cannot decide.
+        types = {each.schedule_id: each.info.workflow_type.name for each in page.schedules}
+        candidates = [
+            schedule_id
+            for schedule_id, workflow in types.items()
+            if _is_meant(asked.workflow, workflow) and any(matches(each, workflow) for each in patterns)
+        ]
+        views = await self._views(candidates, namespace)
+        return SchedulePage(
+            [each for each in views if _is_meant(asked.task_queue, each.task_queue)],
+            page_cursor(page.next_page_token),
         )
 
-    async def pause(self, asked: WhichSchedule) -> None:
+    async def pause(self, asked: PauseSchedule) -> None:
         """Let a schedule start nothing until it is resumed."""
         handle = await self._permitted(asked)
         async with failures():
-            await handle.pause(note=asked.note, rpc_timeout=_RPC_TIMEOUT)
+            await handle.pause(note=asked.note, rpc_timeout=RPC_TIMEOUT)
 
-    async def resume(self, asked: WhichSchedule) -> None:
+    async def resume(self, asked: PauseSchedule) -> None:
         """Let a paused schedule go on."""
         handle = await self._permitted(asked)
         async with failures():
-            await handle.unpause(note=asked.note, rpc_timeout=_RPC_TIMEOUT)
+            await handle.unpause(note=asked.note, rpc_timeout=RPC_TIMEOUT)
 
-    async def trigger(self, asked: WhichSchedule) -> None:
+    async def trigger(self, asked: TriggerSchedule) -> None:
         """Have a schedule start its workflow now."""
         handle = await self._permitted(asked)
         async with failures():
-            await handle.trigger(rpc_timeout=_RPC_TIMEOUT)
+            await handle.trigger(overlap=_overlap(asked.overlap), rpc_timeout=RPC_TIMEOUT)
+
+    async def backfill(self, asked: BackfillSchedule) -> Backfilled:
+        """Have a schedule start its workflow for all its times in the ranges, also when it is paused."""
+        handle = await self._permitted(asked)
+        async with failures():
+            times = await self._count_times(asked)
+            if times:
+                overlap = _overlap(asked.overlap)
+                ranges = [
+                    ScheduleBackfill(_time(each.start_ms), _time(each.end_ms), overlap)
+                    for each in asked.times
+                ]
+                await handle.backfill(*ranges, rpc_timeout=RPC_TIMEOUT)
+        return Backfilled(times)
 
     async def delete(self, asked: WhichSchedule) -> None:
         """Delete a schedule."""
         handle = await self._permitted(asked)
         async with failures():
-            await handle.delete(rpc_timeout=_RPC_TIMEOUT)
+            await handle.delete(rpc_timeout=RPC_TIMEOUT)
 
-    def _handle(self, asked: WhichSchedule) -> ScheduleHandle:
-        return self._namespaces.client(asked.namespace).get_schedule_handle(asked.schedule_id)
+    def _namespace(self, asked: WhichSchedule) -> str:
+        return asked.namespace or self._namespaces.home
+
+    def _client(self, asked: WhichSchedule) -> Client:
+        return self._namespaces.client(asked.namespace)
 
     async def _permitted(self, asked: WhichSchedule) -> ScheduleHandle:
         await self._find(asked)
-        return self._handle(asked)
+        return self._client(asked).get_schedule_handle(asked.schedule_id)
 
-    async def _find(self, asked: WhichSchedule) -> tuple[ScheduleDescription, ScheduleActionStartWorkflow]:
+    async def _find(self, asked: WhichSchedule) -> DescribeScheduleResponse:
         self._rules.check_id(asked.schedule_id)
         async with failures():
-            found = await self._handle(asked).describe(rpc_timeout=_RPC_TIMEOUT)
-        action = found.schedule.action
-        if not isinstance(action, ScheduleActionStartWorkflow):
+            found = await schedule_requests.describe(self._client(asked), asked.schedule_id)
+        self._check(found.schedule, asked)
+        return found
+
+    def _check(self, schedule: Schedule, asked: WhichSchedule) -> None:
+        if not schedule.action.HasField("start_workflow"):
             raise FunctionFailedError("FORBIDDEN", f"{asked.schedule_id} starts no workflow")
-        namespace = asked.namespace or self._namespaces.home
-        self._rules.check(str(action.workflow), action.task_queue, namespace)
-        return found, action
+        action = schedule.action.start_workflow
+        self._rules.check(action.workflow_type.name, action.task_queue.name, self._namespace(asked))
+
+    def _query(self, asked: ListSchedules) -> str:
+        terms = [f"ScheduleId NOT STARTS_WITH {quoted(self._rules.prefix + '.')}"]
+        if asked.schedule_id_prefix is not None:
+            terms.append(f"ScheduleId STARTS_WITH {quoted(asked.schedule_id_prefix)}")
+        if asked.paused is not None:
+            terms.append(f"TemporalSchedulePaused = {str(asked.paused).lower()}")
+        return " AND ".join(terms)
+
+    async def _views(self, ids: Iterable[str], namespace: str) -> Sequence[ScheduleView]:
+        """Describe those that functions may use; one that was deleted a moment ago may still be listed."""
+        slots = asyncio.Semaphore(_DESCRIBED_AT_ONCE)
+
+        async def view(schedule_id: str) -> ScheduleView | None:
+            async with slots:
+                try:
+                    return await self.describe(WhichSchedule(schedule_id=schedule_id, namespace=namespace))
+                except FunctionFailedError as exc:
+                    if exc.failure_code in {"FORBIDDEN", "not_found"}:
+                        return None
+                    raise
+
+        views = await asyncio.gather(*map(view, ids))
+        return [each for each in views if each is not None]
+
+    async def _count_times(self, asked: BackfillSchedule) -> int:
+        client = self._client(asked)
+        count = 0
+        for each in asked.times:
+            count += await schedule_requests.count_times(client, asked.schedule_id, each)
+            if count >= MOST_TIMES:
+                raise FunctionFailedError(
+                    "invalid_arguments",
+                    f"The schedule has {MOST_TIMES} times or more in these ranges; give shorter ones, one "
+                    "after the other",
+                )
+        return count
+
+
+def _is_meant(pattern: str | None, text: str) -> bool:
+    return pattern is None or matches(pattern, text)
+
+
+def _overlap(name: Overlap | None) -> ScheduleOverlapPolicy | None:
+    return None if name is None else ScheduleOverlapPolicy[name.upper()]
+
+
+def _time(unix_ms: int) -> datetime:
+    return datetime.fromtimestamp(unix_ms / 1000, tz=UTC)

@@ -1,19 +1,12 @@
 """What functions do with other people's workflows (docs/interop.md)."""
 
 import asyncio
-import base64
-import binascii
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 from temporalio.client import Client, WorkflowExecution, WorkflowHandle
 from temporalio.common import (
     RawValue,
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
@@ -25,7 +18,6 @@ from bridge.engine.workflows import (
     ListWorkflows,
     Query,
     Result,
-    Scalar,
     SignalWorkflow,
     Started,
     StartWorkflow,
@@ -35,9 +27,17 @@ from bridge.engine.workflows import (
     WorkflowPage,
     WorkflowView,
 )
-from bridge.errors import FunctionFailedError
 from bridge.protocol.payload import NULL
-from bridge.temporal.interop.access import Namespaces, json_of, raw_values, retry_policy, span
+from bridge.temporal.interop.access import (
+    Namespaces,
+    json_of,
+    page_cursor,
+    page_token,
+    raw_values,
+    retry_policy,
+    span,
+)
+from bridge.temporal.interop.attributes import literal, typed_attributes
 from bridge.temporal.interop.failures import failures
 from bridge.temporal.interop.rules import WorkflowRules, term
 from bridge.temporal.query_text import quoted
@@ -164,20 +164,21 @@ class TemporalWorkflows:
 
     def check_namespace(self, namespace: str | None) -> None:
         """Make sure that functions may use some workflow of a namespace."""
-        self._rules.query(namespace or self._namespaces.home)
+        self._rules.of(namespace or self._namespaces.home)
 
     async def list(self, asked: ListWorkflows) -> WorkflowPage:
         """List workflows, newest first."""
         query = self._query(asked)
         async with failures():
             found = self._namespaces.client(asked.namespace).list_workflows(
-                query, page_size=asked.limit, next_page_token=_token(asked.cursor), rpc_timeout=_RPC_TIMEOUT
+                query,
+                page_size=asked.limit,
+                next_page_token=page_token(asked.cursor),
+                rpc_timeout=_RPC_TIMEOUT,
             )
             await found.fetch_next_page()
-        following = found.next_page_token
         return WorkflowPage(
-            [_view(each) for each in found.current_page or ()],
-            base64.urlsafe_b64encode(following).decode() if following else None,
+            [_view(each) for each in found.current_page or ()], page_cursor(found.next_page_token)
         )
 
     async def count(self, asked: FindWorkflows) -> int:
@@ -217,7 +218,7 @@ class TemporalWorkflows:
             id_reuse_policy=_REUSES[asked.id_reuse],
             retry_policy=retry_policy(asked.retry),
             memo=dict(zip(asked.memo, raw_values(asked.memo.values()), strict=True)),
-            search_attributes=_attributes(asked.search_attributes),
+            search_attributes=typed_attributes(asked.search_attributes),
             start_delay=span(asked.start_delay_ms),
             rpc_timeout=_RPC_TIMEOUT,
         )
@@ -250,7 +251,7 @@ class TemporalWorkflows:
             ("CloseTime <", asked.closed_before_ms),
         )
         terms += [f"{comparison} '{_time(at)}'" for comparison, at in times if at is not None]
-        terms += [f"{name} = {_literal(value)}" for name, value in asked.search_attributes.items()]
+        terms += [f"{name} = {literal(value)}" for name, value in asked.search_attributes.items()]
         return " AND ".join(terms)
 
 
@@ -268,46 +269,9 @@ def _view(found: WorkflowExecution) -> WorkflowView:
     )
 
 
-def _attributes(values: Mapping[str, Scalar | tuple[str, ...]]) -> TypedSearchAttributes:
-    return TypedSearchAttributes([_pair(name, value) for name, value in values.items()])
-
-
-def _pair(name: str, value: str | float | bool | tuple[str, ...]) -> SearchAttributePair[Any]:
-    match value:
-        case bool():
-            return SearchAttributePair(SearchAttributeKey.for_bool(name), value)
-        case int():
-            return SearchAttributePair(SearchAttributeKey.for_int(name), value)
-        case float():
-            return SearchAttributePair(SearchAttributeKey.for_float(name), value)
-        case str():
-            return SearchAttributePair(SearchAttributeKey.for_keyword(name), value)
-        case _:
-            return SearchAttributePair(SearchAttributeKey.for_keyword_list(name), value)
-
-
-def _literal(value: str | float | bool) -> str:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return quoted(value)
-        case _:
-            return str(value)
-
-
 def _unix_ms(time: datetime) -> int:
     return int(time.timestamp() * 1000)
 
 
 def _time(unix_ms: int) -> str:
     return datetime.fromtimestamp(unix_ms / 1000, tz=UTC).isoformat()
-
-
-def _token(cursor: str | None) -> bytes | None:
-    try:
-        return base64.urlsafe_b64decode(cursor) if cursor else None
-    except (binascii.Error, ValueError) as exc:
-        raise FunctionFailedError(
-            "invalid_cursor", "The cursor is not one that temporal::list has given; leave it out to begin"
-        ) from exc

@@ -11,8 +11,6 @@ import pytest
 
 from tests.support.dockerfile import ROOT, copied_files, stages
 
-pytestmark = pytest.mark.timeout(180)
-
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 STEPS = [each.text for each in stages()["build"] if each.name == "RUN"]
 

@@ -1,8 +1,7 @@
-"""Every command in a ```bash block of docs/ is run, or listed here with the reason why not."""
+"""The shell commands of README.md and of docs/ are run as they stand there."""
 
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -10,40 +9,30 @@ import sysconfig
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from tests.support.dockerfile import ROOT
+from tests.support.pages import NOT_RUN, commands
 from tests.support.pipeline_processes import Process, TemporalProcess, free_port
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "examples" / "migrating_transfer"
+HERE = Path(__file__).parent
 SCRIPTS = Path(sysconfig.get_path("scripts"))
-NOT_RUN = {
-    "iii-temporal dev --config examples/migrating_transfer/iii-config.yaml": (
-        "the site is a server and a bridge with this file, on ports of its own"
-    ),
-    """sqlite3 data/state/bridge-state.sqlite3 ".backup 'state-backup.sqlite3'\"""": (
-        "the tests install no program sqlite3"
-    ),
+FAILS = {
+    "transfer-2": "UnknownAccount",
+    "dlq discard": "nobody is here to consent",  # the tests have no terminal in which it could ask
 }
-FAILS = {"transfer-2": "UnknownAccount"}
 """Commands that are documented to fail, by a word in them, and what they say."""
 
 
-def documented(page: str) -> list[str]:
-    """Return the commands of a page in order."""
-    blocks = re.findall(
-        r"^ *```bash\n(.*?)^ *```$", (ROOT / "docs" / page).read_text(), re.DOTALL | re.MULTILINE
-    )
-    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
-
-
 class Site:
-    """A Temporal server and a bridge with the example's queue, and a shell for commands of the pages."""
+    """A Temporal server and a bridge with the queues of the pages, and a shell for their commands."""
 
     def __init__(self, directory: Path, exits: ExitStack) -> None:
         self._directory = directory
@@ -57,7 +46,8 @@ class Site:
             {"name": "iii-worker-manager", "config": {"port": self.ports["worker"]}},
             {"name": "iii-cron", "config": {}},
         ]
-        blocks["workers"][0]["config"]["queue_configs"]["order-payment"] = {}
+        queues = blocks["workers"][0]["config"]["queue_configs"]
+        queues |= {"order-payment": {}, "orders": {"max_retries": 1, "backoff_ms": 10}}
         (directory / "iii-config.yaml").write_text(yaml.safe_dump(blocks))
         self._environ = os.environ | {
             "TEMPORAL_ADDRESS": self.temporal.address,
@@ -68,10 +58,15 @@ class Site:
         self.serve([str(SCRIPTS / "iii-temporal"), "serve"], "bridge", "ready workers=")
 
     def serve(self, command: list[str], name: str, line: str) -> None:
+        """Run a command until the test ends; returns when it has printed a line."""
+        self.start(command, name).wait_for_line(line)
+
+    def start(self, command: list[str], name: str) -> Process:
+        """Run a command until the test ends."""
         process = Process(command, self._directory, name, self._environ)
         self._exits.callback(process.kill)
         process.start()
-        process.wait_for_line(line)
+        return process
 
     def run(self, command: str) -> str:
         """Run one command as it stands, with addresses of this site, and return what it printed."""
@@ -86,6 +81,7 @@ class Site:
             words,
             cwd=self._directory,
             env=self._environ,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
@@ -96,6 +92,10 @@ class Site:
         assert all(text in ran.stdout + ran.stderr for text in said)
         return ran.stdout
 
+    def call(self, function_id: str, payload: Any) -> Any:
+        """Call a function and return its answer."""
+        return json.loads(self.run(f"iii-temporal trigger {function_id} --json '{json.dumps(payload)}'"))
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
@@ -104,35 +104,56 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 async def test_the_commands_of_the_migration_run_side_by_side(site: Site) -> None:
-    printed = {
-        command: site.run(command) for command in documented("migrating-from-temporal.md") if is_run(command)
-    }
-    receipts = [
-        json.loads(text)["messageReceiptId"] for command, text in printed.items() if "withdraw" in command
-    ]
+    receipts: list[str] = []
+    printed: dict[str, str] = {}
+    for command in run_of("docs/migrating-from-temporal.md"):
+        printed[command] = site.run(command.replace("<receipt>", receipts[-1] if receipts else ""))
+        if "withdraw" in command:
+            receipts.append(json.loads(printed[command])["messageReceiptId"])
 
     def statuses() -> list[str]:
-        asked = [site.run(f"iii-temporal trigger chain::get receipt={receipt}") for receipt in receipts]
-        return [json.loads(text)["chain"]["status"] for text in asked]
+        return [site.call("chain::get", {"receipt": receipt})["chain"]["status"] for receipt in receipts]
+
+    def listed() -> list[str]:
+        return sorted(each["status"] for each in site.call("chain::list", {})["chains"])
 
     await eventually(lambda: statuses() == ["completed", "compensated"], 60)
+    await eventually(lambda: listed() == ["completed", "failed"], 60)
     assert "there is no account nobody" in site.run("iii-temporal dlq list transfers")
 
 
 def test_the_commands_of_the_operations_guide_run(site: Site) -> None:
-    for command in documented("operations.md"):
-        if is_run(command):
-            site.run(command)
+    for command in run_of("docs/operations.md"):
+        site.run(command)
 
 
-def test_no_page_has_commands_that_nobody_runs() -> None:
-    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
-    assert {page for page in pages if documented(page)} == {"migrating-from-temporal.md", "operations.md"}
+async def test_the_commands_on_dead_letters_run(site: Site) -> None:
+    site.serve([sys.executable, str(HERE / "declining_worker.py")], "declining", "worker ready")
+    for _ in range(3):
+        site.run("iii-temporal trigger orders::charge --queue orders")
+
+    def dead() -> list[Any]:
+        letters: list[Any] = site.call("engine::queue::dlq_messages", {"topic": "orders"})
+        return letters if len(letters) == 3 else []
+
+    slowly = {"queue": "orders", "rate_per_s": 0.1, "wait": False}
+    for command in run_of("docs/dead-letters.md"):
+        (letter, *_) = await eventually(dead, 30)  # what was redriven dies again
+        filled = command.replace("<id>", letter["id"])
+        if "<operation>" in command:
+            filled = filled.replace("<operation>", site.call("iii::queue::redrive", slowly)["operation_id"])
+        printed = site.run(filled)
+        if command.startswith("iii-temporal dlq show"):
+            assert "card declined" in printed
 
 
-def is_run(command: str) -> bool:
-    return command not in NOT_RUN
+def test_a_server_starts_with_the_flags_of_the_readme(site: Site) -> None:
+    (command,) = [each for each in run_of("README.md") if each.startswith("temporal server start-dev")]
+    port = free_port()
+    words = [*shlex.split(command), "--headless", "--port", str(port)]
+    site.start([str(SCRIPTS / words[0]), *words[1:]], "server").wait_for_port(port)
 
 
-def test_what_is_not_run_is_still_documented() -> None:
-    assert set(NOT_RUN) <= {*documented("migrating-from-temporal.md"), *documented("operations.md")}
+def run_of(page: str) -> list[str]:
+    """Return the commands of a page that are run."""
+    return [command for command in commands(page) if command not in NOT_RUN]

@@ -21,6 +21,7 @@ class FunctionCall:
     attempts: int = 1
     start_to_close_s: float = 10
     heartbeat_s: float | None = None
+    non_retryable: list[str] = field(default_factory=list)
 
 
 @workflow.defn(name="CallsFunction")
@@ -36,7 +37,9 @@ class CallsFunction:
             start_to_close_timeout=timedelta(seconds=call.start_to_close_s),
             heartbeat_timeout=timedelta(seconds=call.heartbeat_s) if call.heartbeat_s else None,
             retry_policy=RetryPolicy(
-                maximum_attempts=call.attempts, initial_interval=timedelta(milliseconds=50)
+                maximum_attempts=call.attempts,
+                initial_interval=timedelta(milliseconds=50),
+                non_retryable_error_types=call.non_retryable,
             ),
             cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )

@@ -161,36 +161,4 @@ async def test_without_configuration_the_error_names_the_key(bridge: RunningBrid
         await worker.trigger("temporal::list", {})
 
 
-async def test_a_schedule_is_created_looked_at_paused_triggered_and_deleted(
-    worker: FakeSdk, foreign_queue: str
-) -> None:
-    which = {"schedule_id": f"nightly-{uuid.uuid4()}"}
-    asked = {
-        **which,
-        "workflow": "OrderWorkflow",
-        "task_queue": foreign_queue,
-        "spec": {"cron": ["0 3 * * *"]},
-    }
-    await worker.trigger("temporal::schedule::create", asked)
-    with pytest.raises(CallFailed) as caught:
-        await worker.trigger("temporal::schedule::create", asked)
-    assert caught.value.code == "schedule_already_exists"
-    await worker.trigger("temporal::schedule::pause", {**which, "note": "holiday"})
-    seen = await worker.trigger("temporal::schedule::describe", which)
-    assert (seen["paused"], seen["note"], seen["workflow"]) == (True, "holiday", "OrderWorkflow")
-    assert seen["next_at_ms"]
-    await worker.trigger("temporal::schedule::resume", which)
-    await worker.trigger("temporal::schedule::trigger", which)
-
-    async def ran() -> bool:
-        wanted = {"workflow_id_prefix": which["schedule_id"], "status": "completed"}
-        return bool((await worker.trigger("temporal::count", wanted))["count"] == 1)
-
-    await eventually(ran)
-    await worker.trigger("temporal::schedule::delete", which)
-    with pytest.raises(CallFailed) as caught:
-        await worker.trigger("temporal::schedule::describe", which)
-    assert caught.value.code == "not_found"
-
-
 async def _nothing(_: Delivered) -> None: ...

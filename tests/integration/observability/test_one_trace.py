@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from tests.support.fake_sdk import Delivered, FakeSdk
 from tests.support.handlers import Failing
 from tests.support.running_bridge import RunningBridge, ended
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -48,7 +48,7 @@ async def pipeline(bridge: RunningBridge) -> FakeSdk:
 
 async def test_an_order_is_one_trace_from_the_request_to_the_last_attempt(bridge: RunningBridge) -> None:
     worker = await pipeline(bridge)
-    async with httpx.AsyncClient(base_url=str(bridge.addresses.http)) as client:
+    async with httpx.AsyncClient(base_url=str(bridge.addresses.http), timeout=PATIENCE_S) as client:
         traceparent = f"00-{TRACE}-00f067aa0ba902b7-01"
         assert (await client.post("/orders", headers={"traceparent": traceparent})).status_code == 200
 
@@ -133,7 +133,7 @@ async def test_attempts_and_dead_letters_show_in_the_metrics(bridge: RunningBrid
     await bridge.dead_letters("validate")
 
     async def lines() -> list[str] | None:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
             text = (await client.get(f"{bridge.addresses.admin}/metrics")).text
         return text.splitlines() if 'iii_queue_dead_letters{queue="validate"} 1.0' in text else None
 
@@ -148,7 +148,7 @@ async def test_what_waits_for_a_provider_shows_in_the_metrics(bridge: RunningBri
     await worker.enqueue("nobody::offers", {}, "validate")
 
     async def shows() -> bool:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
             text = (await client.get(f"{bridge.addresses.admin}/metrics")).text
         return 'iii_queue_waiting_for_provider{queue="validate"} 1.0' in text
 
@@ -157,7 +157,7 @@ async def test_what_waits_for_a_provider_shows_in_the_metrics(bridge: RunningBri
 
 async def test_connections_show_by_listener(bridge: RunningBridge) -> None:
     await bridge.connect()
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
         await client.get(f"{bridge.addresses.http}/nowhere")
         text = (await client.get(f"{bridge.addresses.admin}/metrics")).text
 

@@ -13,7 +13,7 @@ from tests.support.handlers import Failing, Gate, Recording
 from tests.support.running_bridge import StartBridge, ended, events
 from tests.support.temporal_cli import shown
 from tests.support.temporal_server import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -106,6 +106,21 @@ async def test_a_new_key_takes_over_while_messages_are_in_flight(
     assert heard.of("card") == [SECRET, SECRET]
 
 
+async def test_bridges_that_have_lost_a_key_begin_and_share_a_new_seal_key(
+    start_bridge: StartBridge, temporal: Client
+) -> None:
+    first = await start_bridge({}, payloads=encrypted())
+    keeper = temporal.get_workflow_handle(f"{first.prefix}.seal-key")
+    before = (await keeper.describe()).run_id
+    for payloads in (encrypted("two", two=key(2)), {}):
+        await start_bridge({}, payloads=payloads)
+        renewed = await keeper.describe()
+        assert renewed.run_id != before
+        before = renewed.run_id
+    await start_bridge({}, payloads={})
+    assert (await keeper.describe()).run_id == before
+
+
 async def test_the_codec_endpoint_reads_for_those_who_have_a_token(
     start_bridge: StartBridge, queues: dict[str, Any], temporal_address: str
 ) -> None:
@@ -123,7 +138,7 @@ async def test_the_codec_endpoint_reads_for_those_who_have_a_token(
     codec = ("--codec-endpoint", url, "--codec-auth", f"Bearer {TOKEN}")
     assert SECRET in await shown(temporal_address, bridge.chain(receipt).id, *codec)
 
-    async with httpx.AsyncClient(base_url=url) as browser:
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as browser:
         preflight = {"origin": origin, "access-control-request-method": "POST"}
         allowed = await browser.options("/decode", headers=preflight)
         assert allowed.headers["access-control-allow-origin"] == origin

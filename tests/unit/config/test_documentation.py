@@ -1,7 +1,9 @@
 """docs/configuration.md names every key that is accepted, with its default, and no other."""
 
+import base64
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from bridge.config import (
     StreamBlock,
     TemporalBlock,
 )
+from tests.support.pages import Fence, fences
+from tests.support.pki import Authority
 
 Build = Callable[..., Any]
 PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
@@ -149,12 +153,39 @@ def test_every_key_is_documented_with_its_default(block: str) -> None:
     }
 
 
-@pytest.mark.parametrize("page", [PAGE, PAGE.with_name("dead-letters.md")], ids=lambda page: page.name)
-def test_every_example_of_a_page_loads(load: Build, page: Path) -> None:
-    examples = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    assert examples
-    for example in examples:
-        assert load(example).warnings == ()
+EXAMPLES = [fence for fence in fences("yaml") if fence.page != "deploy/README.md"]  # that is Prometheus'
+
+
+@pytest.fixture
+def with_files(tmp_path: Path) -> Callable[[str], str]:
+    """Put certificates and keys where a text names some under /etc or /run, and name them there."""
+    signed = Authority(tmp_path).sign()
+
+    def made(text: str) -> str:
+        for name in re.findall(r"(?:/etc/iii|/run/secrets)/([\w/.-]+)", text):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            if name.endswith("api-key"):
+                (tmp_path / name).write_text("a-key-of-temporal-cloud")
+            else:
+                shutil.copy(signed.key_file if name.endswith(".key") else signed.cert_file, tmp_path / name)
+        return re.sub("/etc/iii|/run/secrets", str(tmp_path), text)
+
+    return made
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_every_example_of_a_configuration_loads(
+    load: Build, tmp_path: Path, with_files: Callable[[str], str], example: Fence
+) -> None:
+    is_whole = example.text.startswith(("workers:", "port:"))
+    text = example.text if is_whole else f"workers:\n{example.text}"
+    key = base64.b64encode(bytes(32)).decode()
+    environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", re.sub(r" #.*", "", text)), key)
+    if "profile:" in text:
+        (profiles,) = fences("toml", example.page)
+        (tmp_path / "temporal.toml").write_text(with_files(profiles.text))
+        environ["TEMPORAL_CONFIG_FILE"] = str(tmp_path / "temporal.toml")
+    assert load(with_files(text), environ).warnings == ()
 
 
 def documented_as_live() -> dict[str, set[str]]:

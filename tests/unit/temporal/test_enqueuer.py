@@ -86,16 +86,34 @@ class FakeMarkers:
         self.sender.sent.append(("release", message))
 
 
+class FakeLateCalls:
+    """Answers for the chains: wants every message under its own receipt unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answers: dict[int, str | None] = {}
+
+    async def wanted(self, _: Job, receipt: str) -> str | None:
+        self.asked.append(receipt)
+        return self.answers.get(len(self.asked), receipt)
+
+
 @pytest.fixture
 def sender() -> FakeSender:
     return FakeSender()
 
 
 @pytest.fixture
-def enqueuer(sender: FakeSender) -> TemporalEnqueuer:
+def late_calls() -> FakeLateCalls:
+    return FakeLateCalls()
+
+
+@pytest.fixture
+def enqueuer(sender: FakeSender, late_calls: FakeLateCalls) -> TemporalEnqueuer:
     numbers = itertools.count(1)
     return TemporalEnqueuer(
         sender,  # type: ignore[arg-type]  # fakes of the same shape
+        late_calls,  # type: ignore[arg-type]
         FakeMarkers(sender),  # type: ignore[arg-type]
         HERE,
         {
@@ -215,6 +233,35 @@ async def test_a_message_of_a_job_that_has_ended_begins_a_chain(
         sender.fails[way] = RPCStatusCode.NOT_FOUND
     await enqueuer.enqueue(call({"g": 1}, job(workflow_id)), "lines")
     assert sender.ways == ["start chain", "take turn"]
+
+
+async def test_a_message_that_the_chain_of_an_ended_job_has_had_is_not_sent_again(
+    enqueuer: TemporalEnqueuer, sender: FakeSender, late_calls: FakeLateCalls
+) -> None:
+    sender.fails["add step"] = RPCStatusCode.NOT_FOUND
+    late_calls.answers[1] = None
+    assert await enqueuer.enqueue(call({}, job()), "jobs") == late_calls.asked[0]
+    assert sender.ways == []
+
+
+async def test_a_chain_is_asked_about_a_message_of_a_given_up_attempt_before_it_gets_it(
+    enqueuer: TemporalEnqueuer, sender: FakeSender, late_calls: FakeLateCalls
+) -> None:
+    late_calls.answers = {1: None, 3: STEP}
+    attempt = job(is_doubtful=True)
+    receipts = [await enqueuer.enqueue(call({"n": n}, attempt), "jobs") for n in range(3)]
+    assert receipts == [*late_calls.asked[:2], STEP]
+    assert [message.receipt for _, message in sender.sent] == receipts[1:]
+
+
+async def test_what_a_handler_enqueued_through_bridges_that_are_gone_counts_for_its_fan_out(
+    enqueuer: TemporalEnqueuer, sender: FakeSender
+) -> None:
+    attempt = job(is_doubtful=True, enqueued_before=2)
+    await enqueuer.enqueue(call({"n": 3}, attempt), "jobs")
+    attempt.enqueued_before = 3
+    await enqueuer.enqueue(call({"n": 4}, attempt), "jobs")
+    assert sender.ways == ["add step", "start chain"]
 
 
 async def test_a_lane_that_cannot_be_joined_does_not_cost_the_receipt(
