@@ -158,7 +158,9 @@ def deliveries(history: list[HistoryEvent]) -> list[str]:
     return [name for name in names if name not in set(Activity)]
 
 
-async def ended(handle: WorkflowHandle[Any, Any], timeout_s: float = 15) -> WorkflowExecutionDescription:
+async def ended(
+    handle: WorkflowHandle[Any, Any], timeout_s: float = PATIENCE_S
+) -> WorkflowExecutionDescription:
     """Return a workflow's description once it has closed."""
 
     async def closed() -> WorkflowExecutionDescription | None:

@@ -202,9 +202,9 @@ async def test_result_waits_for_the_end_of_a_message(bridge: RunningBridge) -> N
 
 
 async def test_result_finds_a_message_that_a_lane_ran_itself(bridge: RunningBridge) -> None:
-    worker = await bridge.connect()
+    worker, sender = await bridge.connect(), await bridge.connect()
     await worker.offer(job=answer)
-    receipts = [await worker.enqueue("job", {"g": "a", "n": n}, "lines") for n in range(2)]
+    receipts = [await sender.enqueue("job", {"g": "a", "n": n}, "lines") for n in range(2)]
     for n, receipt in enumerate(receipts):
         ending = await result(worker, receipt)
         assert (ending["status"], ending["result"]) == ("completed", {"got": {"g": "a", "n": n}})

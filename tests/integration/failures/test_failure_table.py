@@ -42,7 +42,7 @@ class Bridges:
     async def completed(self, receipt: str) -> bool:
         """Wait for the end of a chain, and tell whether it is a good one."""
         chain = self._temporal.get_workflow_handle(chain_id(Tenancy(self._prefix), receipt))
-        return (await ended(chain, 40)).status is WorkflowExecutionStatus.COMPLETED
+        return (await ended(chain)).status is WorkflowExecutionStatus.COMPLETED
 
 
 @pytest.fixture

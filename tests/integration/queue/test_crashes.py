@@ -77,7 +77,7 @@ async def test_a_killed_bridge_continues_after_its_restart_where_it_was(
     worker = await exits.enter_async_context(connected(second.worker_url))
     await pipeline.register(worker)
     chain = temporal.get_workflow_handle(chain_id(Tenancy(prefix), receipt))
-    assert (await ended(chain, 30)).status is WorkflowExecutionStatus.COMPLETED
+    assert (await ended(chain)).status is WorkflowExecutionStatus.COMPLETED
     assert pipeline.done == ["first", "second", "third, attempt 1"]
 
 
@@ -95,7 +95,7 @@ async def test_a_killed_temporal_continues_after_its_restart_where_it_was(
         await eventually(lambda: pipeline.middle.begun)
     pipeline.middle.open()
     await exits.enter_async_context(temporal_server(port, database))
-    assert (await ended(bridge.chain(receipt), 40)).status is WorkflowExecutionStatus.COMPLETED
+    assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.COMPLETED
     assert pipeline.done[:2] == ["first", "second"]
     assert len([done for done in pipeline.done if done.startswith("third")]) == 1
 

@@ -126,7 +126,7 @@ async def test_steps_of_chains_join_a_crowded_group_too(bridge: RunningBridge) -
     await eventually(lambda: [call for call in worker.delivered if call.function_id == "parent"])
     await worker.settled()
     gate.open()
-    assert (await ended(bridge.chain(receipt), 20)).status is WorkflowExecutionStatus.COMPLETED
+    assert (await ended(bridge.chain(receipt))).status is WorkflowExecutionStatus.COMPLETED
     assert sorted(heard.of("n")) == list(range(SIGNALS_PER_RUN + 6))
     steps = [n for n in heard.of("n") if n >= SIGNALS_PER_RUN]
     assert steps == sorted(steps)

@@ -215,10 +215,10 @@ async def test_everything_about_a_dead_letter_is_told_when_asked_for(bridge: Run
 
 
 async def test_single_messages_are_redriven_and_discarded_by_receipt(bridge: RunningBridge) -> None:
-    worker = await bridge.connect()
+    worker, sender = await bridge.connect(), await bridge.connect()
     failing = Failing(times=4)
     await worker.offer(fails=failing)
-    kept, let_go = [await worker.enqueue("fails", {"n": n}, "orders") for n in range(2)]
+    kept, let_go = [await sender.enqueue("fails", {"n": n}, "orders") for n in range(2)]
     await bridge.dead_letters("orders", 2)
 
     async def decide(verb: str, message_id: str, **queue: str) -> Any:

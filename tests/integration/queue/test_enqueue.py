@@ -28,9 +28,9 @@ async def refusal(worker: FakeSdk, data: Any, queue: str, function_id: str = "f"
 
 
 async def test_a_receipt_is_a_fresh_uuid(bridge: RunningBridge) -> None:
-    worker = await bridge.connect()
+    worker, sender = await bridge.connect(), await bridge.connect()
     await worker.offer(f=succeed)
-    receipts = [await worker.enqueue("f", {}, "jobs") for _ in range(2)]
+    receipts = [await sender.enqueue("f", {}, "jobs") for _ in range(2)]
     assert [str(uuid.UUID(each, version=4)) for each in receipts] == receipts
     assert len(set(receipts)) == 2
 

@@ -88,10 +88,10 @@ async def test_a_message_goes_to_the_namespace_that_its_enqueuer_named(bridge: R
 
 
 async def test_messages_that_are_due_at_once_are_delivered_once_each(bridge: RunningBridge) -> None:
-    worker = await bridge.connect()
+    worker, sender = await bridge.connect(), await bridge.connect()
     heard = Recording()
     await worker.offer(job=heard)
-    receipts = [await worker.enqueue("job", {"n": n, "in_ms": 300}, "later") for n in range(10)]
+    receipts = [await sender.enqueue("job", {"n": n, "in_ms": 300}, "later") for n in range(10)]
     for receipt in receipts:
         await ended(bridge.chain(receipt))
     assert sorted(heard.of("n")) == list(range(10))

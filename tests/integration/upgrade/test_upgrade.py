@@ -100,12 +100,14 @@ async def test_what_the_previous_release_began_finishes_on_this_one(
     work = Work()
     old = await exits.enter_async_context(previous_bridge(config))
     worker = await work.connect(exits, old)
-    receipts = [await worker.enqueue("first", {"n": n}, "jobs") for n in range(3)]
+    # On a connection with a handler at work, a message would count as that handler's.
+    sender = await exits.enter_async_context(connected(old.worker_url))
+    receipts = [await sender.enqueue("first", {"n": n}, "jobs") for n in range(3)]
     await eventually(lambda: len(work.gate.begun) == 3, PATIENCE_S)
-    await worker.enqueue("second", {"n": 3, "g": "held"}, "lines")
-    await worker.enqueue("lined", {"n": 1, "g": "held"}, "lines")
-    unoffered = await worker.enqueue("arrives-later", {}, "jobs")
-    lost = await worker.enqueue("fails", {"letter": 1}, "once")
+    await sender.enqueue("second", {"n": 3, "g": "held"}, "lines")
+    await sender.enqueue("lined", {"n": 1, "g": "held"}, "lines")
+    unoffered = await sender.enqueue("arrives-later", {}, "jobs")
+    lost = await sender.enqueue("fails", {"letter": 1}, "once")
     await eventually(lambda: letters(worker), PATIENCE_S)
     await eventually(lambda: work.fires, PATIENCE_S)
     await old.kill()
@@ -135,7 +137,6 @@ async def test_bridges_of_both_releases_share_the_work_while_one_replaces_the_ot
     work.gate.open()
     old = await exits.enter_async_context(previous_bridge(config))
     await work.connect(exits, old)
-    # On a connection with a handler at work, a message would count as that handler's.
     by_old = await exits.enter_async_context(connected(old.worker_url))
     receipts = [await by_old.enqueue("first", {"n": n}, "jobs") for n in range(3)]
     new = await exits.enter_async_context(bridge_process(config))
