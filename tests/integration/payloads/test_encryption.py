@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import shlex
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 
 from tests.support.fake_sdk import Delivered
 from tests.support.handlers import Failing, Gate, Recording
+from tests.support.pages import commands
 from tests.support.running_bridge import RunningBridge, StartBridge, ended
 from tests.support.temporal_server import free_port
 from tests.support.waiting import eventually
@@ -127,6 +129,10 @@ async def test_the_codec_endpoint_reads_for_those_who_have_a_token(
     assert SECRET not in await shown(temporal_address, bridge, receipt)
     codec = ("--codec-endpoint", url, "--codec-auth", f"Bearer {TOKEN}")
     assert SECRET in await shown(temporal_address, bridge, receipt, *codec)
+    (documented,) = commands("docs/payloads.md")
+    asked = documented.replace("iii.chain/…", bridge.chain(receipt).id).replace("$CODEC_TOKEN", TOKEN)
+    words = shlex.split(asked.replace("http://127.0.0.1:9465", url))
+    assert SECRET in await printed(*words[1:], "--address", temporal_address)
 
     async with httpx.AsyncClient(base_url=url) as browser:
         preflight = {"origin": origin, "access-control-request-method": "POST"}
@@ -157,13 +163,16 @@ async def test_the_codec_endpoint_reads_for_those_who_have_a_token(
 async def shown(address: str, bridge: RunningBridge, receipt: str, *options: str) -> str:
     """Return what Temporal's own command line shows of a chain."""
     show = ("workflow", "show", "--workflow-id", bridge.chain(receipt).id, "--output", "json")
-    process = await asyncio.create_subprocess_exec(
-        str(TEMPORAL_CLI), *show, "--address", address, *options, stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
-    told = json.loads(output)
+    told = json.loads(await printed(*show, "--address", address, *options))
     texts = [base64.b64decode(data).decode(errors="replace") for data in datas(told)]
     return json.dumps(told) + "".join(texts)
+
+
+async def printed(*words: str) -> str:
+    """Return what Temporal's own command line prints."""
+    process = await asyncio.create_subprocess_exec(str(TEMPORAL_CLI), *words, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    return output.decode()
 
 
 def datas(told: Any) -> list[str]:
