@@ -10,9 +10,9 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/iii-temporal
 ENV PATH=/opt/iii-temporal/bin:$PATH
-# The dependencies alone: a change of the code reuses this layer.
+# The dependencies alone, with those of a bucket: a change of the code reuses this layer.
 COPY pyproject.toml ./
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > requirements.txt
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['s3'], sep='\n')" > requirements.txt
 RUN pip install -r requirements.txt
 COPY README.md LICENSE ./
 COPY activities ./activities

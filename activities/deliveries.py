@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from temporalio import activity
@@ -15,7 +16,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.heartbeat import heartbeating
 from workflows.contract import DELIVERY_POSTPONED, Attempt, AttemptFailed, Delivery, FailureDetails, Message
-from workflows.saga import COMPENSATION
+from workflows.results import COMPENSATION, DELIVERY_ID, OMITTED
 
 __all__ = [
     "Answer",
@@ -24,10 +25,14 @@ __all__ = [
     "DeliveryContext",
     "DeliveryFailedError",
     "DeliveryPostponedError",
+    "Payloads",
+    "ResultNotKeptError",
     "TellChain",
 ]
 
 log = structlog.get_logger("bridge.queue")
+
+_Done = TypeVar("_Done")
 
 # What a failure says must fit beside the message in its dead letter, and Temporal takes 2 MB in all.
 _LONGEST_CODE = 200
@@ -35,7 +40,10 @@ _LONGEST_ERROR = 4000
 _LONGEST_STACK = 6000
 _LONGEST_LISTED_ERROR = 500
 _LISTED_ATTEMPTS = 20
-_MOST_RESULT_BYTES = 1024 * 1024
+_LONGEST_OMISSION = 500
+_GRACE_S = 5.0
+"""Temporal waits a little longer for an attempt than its handler may take; a result is kept in this time."""
+_LONGEST_KEEPING_S = 60.0
 _LOGGED_HERE = ApplicationErrorCategory.BENIGN
 """Keeps the SDK from logging a traceback of ours for every error of a user's handler."""
 
@@ -57,10 +65,12 @@ class Answer:
     Attributes:
         result: JSON.
         compensation: The message that undoes what the function did, if it has one.
+        delivery_id: Names the attempt.
     """
 
     result: bytes
     compensation: Message | None = None
+    delivery_id: str | None = None
 
 
 class DeliveryPostponedError(Exception):
@@ -83,6 +93,7 @@ class DeliveryContext:
     attempt: int
     workflow_id: str
     run_id: str
+    workflow_type: str = ""
 
 
 class Deliverer(Protocol):
@@ -97,6 +108,27 @@ class Deliverer(Protocol):
         """
 
 
+class ResultNotKeptError(Exception):
+    """Temporal cannot keep a result, and nothing else can; the text says why."""
+
+
+class Payloads(Protocol):
+    """Where the payloads of deliveries are that Temporal itself does not keep."""
+
+    async def load(self, payload: Payload) -> Payload:
+        """Return a payload, wherever it is, for as long as it takes.
+
+        Cancellation: safe.
+        """
+
+    async def keep(self, result: Payload, context: DeliveryContext, at_most_s: float) -> Payload:
+        """Return what Temporal is to be given of a result.
+
+        Raises:
+            ResultNotKeptError: It cannot be kept, or not within the time.
+        """
+
+
 TellChain = Callable[[str, AttemptFailed], Awaitable[None]]
 """Tells the chain of a workflow id of a failed attempt, if it can."""
 
@@ -106,11 +138,13 @@ class Deliveries:
 
     Args:
         deliverer: Runs the functions.
+        payloads: Where payloads are that Temporal does not keep.
         attempt_failed: Tells a chain that is watched of a failed attempt.
     """
 
-    def __init__(self, deliverer: Deliverer, attempt_failed: TellChain) -> None:
+    def __init__(self, deliverer: Deliverer, payloads: Payloads, attempt_failed: TellChain) -> None:
         self._deliverer = deliverer
+        self._payloads = payloads
         self._attempt_failed = attempt_failed
         self._deadlines: set[asyncio.Timeout] = set()
         self._is_cut_off = False
@@ -139,10 +173,11 @@ class Deliveries:
             attempt=delivery.attempts_before + info.attempt,
             workflow_id=info.workflow_id or "",
             run_id=info.workflow_run_id or "",
+            workflow_type=info.workflow_type or "",
         )
         try:
             async with heartbeating([earlier]):
-                answer = await self._answer_in_time(context, args[1].payload.data)
+                return await self._attempt(context, args[1].payload)
         except DeliveryPostponedError as exc:
             raise _postponed(exc, context, earlier) from None
         except DeliveryFailedError as exc:
@@ -150,19 +185,60 @@ class Deliveries:
             if delivery.is_watched:
                 await self._tell_chain(context, failed)
             raise failed from None
-        result = answer.result
-        if len(result) > _MOST_RESULT_BYTES:
-            log.warning(
-                "result not kept: it is too large for Temporal",
-                function_id=delivery.message.function_id,
-                size_bytes=len(result),
-                limit_bytes=_MOST_RESULT_BYTES,
-            )
-            result = b"null"
+
+    async def _attempt(self, context: DeliveryContext, payload: Payload) -> RawValue:
+        """Run the function; once it has answered, the step has completed, whatever becomes of the answer."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + context.delivery.message.rules.timeout_ms / 1000 + _GRACE_S
+        try:
+            answer = await self._answer_in_time(context, payload)
+            left_s = min(deadline_s - loop.time(), _LONGEST_KEEPING_S)
+            kept = await _in_spite_of_cancellation(self._keep(context, answer, left_s), "keep result")
+        except asyncio.CancelledError as exc:
+            details = activity.cancellation_details()
+            if details is None or details.cancel_requested:
+                raise
+            # The server has given the attempt up, or its workflow was terminated: nobody listens.
+            raise ApplicationError("given up by the server", category=_LOGGED_HERE) from exc
+        return RawValue(kept)
+
+    async def _keep(self, context: DeliveryContext, answer: Answer, at_most_s: float) -> Payload:
         metadata = {"encoding": b"json/plain"}
+        if answer.delivery_id is not None:
+            metadata[DELIVERY_ID] = answer.delivery_id.encode()
         if answer.compensation is not None:
-            metadata[COMPENSATION] = converter.to_payload(answer.compensation).data
-        return RawValue(Payload(metadata=metadata, data=result))
+            metadata[COMPENSATION] = activity.payload_converter().to_payload(answer.compensation).data
+        result = Payload(metadata=metadata, data=answer.result)
+        try:
+            async with self._until_cut_off():
+                return await self._payloads.keep(result, context, at_most_s)
+        except TimeoutError:
+            why = "The result could not be stored before the bridge stopped"
+        except ResultNotKeptError as exc:
+            why = str(exc)
+        log.warning(
+            "result not kept",
+            function_id=context.delivery.message.function_id,
+            step=context.delivery.message.receipt,
+            size_bytes=len(answer.result),
+            reason=why,
+        )
+        metadata[OMITTED] = why[:_LONGEST_OMISSION].encode()
+        return Payload(metadata=metadata, data=b"null")
+
+    @asynccontextmanager
+    async def _until_cut_off(self, at_most_s: float | None = None) -> AsyncIterator[None]:
+        """Bound the body by the end of the bridge, and by a time.
+
+        Raises:
+            TimeoutError: One of them came first.
+        """
+        async with asyncio.timeout(0 if self._is_cut_off else at_most_s) as deadline:
+            self._deadlines.add(deadline)
+            try:
+                yield
+            finally:
+                self._deadlines.discard(deadline)
 
     async def _tell_chain(self, context: DeliveryContext, failed: ApplicationError) -> None:
         rules, code = context.delivery.message.rules, failed.type or ""
@@ -176,16 +252,14 @@ class Deliveries:
         )
         await self._attempt_failed(context.workflow_id, word)
 
-    async def _answer_in_time(self, context: DeliveryContext, payload: bytes) -> Answer:
+    async def _answer_in_time(self, context: DeliveryContext, stored: Payload) -> Answer:
         timeout_ms = context.delivery.message.rules.timeout_ms
-        running = asyncio.create_task(self._deliverer.deliver(context, payload), name="delivery")
+        payload: Payload | None = None
         try:
-            async with asyncio.timeout(0 if self._is_cut_off else timeout_ms / 1000) as deadline:
-                self._deadlines.add(deadline)
-                try:
-                    return await _in_spite_of_cancellation(running)
-                finally:
-                    self._deadlines.discard(deadline)
+            async with self._until_cut_off(timeout_ms / 1000):
+                payload = await self._payloads.load(stored)
+                delivering = self._deliverer.deliver(context, payload.data)
+                return await _in_spite_of_cancellation(delivering, "delivery")
         except TimeoutError as exc:
             if self._is_cut_off:  # the handler is not to blame
                 raise DeliveryPostponedError(
@@ -193,19 +267,15 @@ class Deliveries:
                     waits_for_provider=False,
                 ) from exc
             _log_timeout(context)
+            if payload is None:
+                text = f"The payload could not be read within {timeout_ms} ms; the bridge's log says why"
+                raise DeliveryFailedError("payload_unreadable", text) from exc
             raise DeliveryFailedError("TIMEOUT", f"No answer within {timeout_ms} ms") from exc
-        except asyncio.CancelledError as exc:
-            details = activity.cancellation_details()
-            if details is None or details.cancel_requested:
-                raise
-            # The server has given the attempt up, or its workflow was terminated: nobody listens.
-            raise ApplicationError("given up by the server", category=_LOGGED_HERE) from exc
-        finally:
-            running.cancel()
 
 
-async def _in_spite_of_cancellation(running: asyncio.Task[Answer]) -> Answer:
-    """Wait for an attempt; one that is cancelled may finish, for what it has begun may have to be undone."""
+async def _in_spite_of_cancellation(part: Coroutine[Any, Any, _Done], name: str) -> _Done:
+    """Do a part of an attempt, which may finish if cancelled: what it has begun may have to be undone."""
+    running = asyncio.create_task(part, name=name)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
@@ -215,6 +285,8 @@ async def _in_spite_of_cancellation(running: asyncio.Task[Answer]) -> Answer:
             raise
         waiting.uncancel()
         return await running
+    finally:
+        running.cancel()
 
 
 def _log_timeout(context: DeliveryContext) -> None:

@@ -78,9 +78,15 @@ class FunctionCaller(Protocol):
 
 @dataclass(frozen=True)
 class FunctionActivities:
-    """The activity behind every function: its type is the function id, its one argument the payload."""
+    """The activity behind every function: its type is the function id, its one argument the payload.
+
+    Attributes:
+        caller: Calls the functions.
+        most_bytes: The largest result that Temporal, or what stores large ones for it, takes.
+    """
 
     caller: FunctionCaller
+    most_bytes: int
 
     @activity.defn(dynamic=True)
     async def call_function(self, args: Sequence[RawValue]) -> RawValue:
@@ -95,6 +101,8 @@ class FunctionActivities:
             call = _call(args)
             async with heartbeating():
                 result = await self.caller.call(call)
+            if len(result) > self.most_bytes:
+                raise _too_large(call.function_id, len(result), self.most_bytes)
         except FunctionCallFailedError as exc:
             raise _failure(exc) from None
         except asyncio.CancelledError:
@@ -158,6 +166,16 @@ def _payload(function_id: str, args: Sequence[RawValue]) -> bytes:
             is_final=True,
         )
     return args[0].payload.data
+
+
+def _too_large(function_id: str, size_bytes: int, most_bytes: int) -> FunctionCallFailedError:
+    return FunctionCallFailedError(
+        "result_too_large",
+        f"{function_id} has run, and its result of {size_bytes} bytes cannot be returned: at most "
+        f"{most_bytes}. Set up `iii-temporal.payloads.storage` or raise its `limit_bytes`, or have the "
+        "function keep the data elsewhere and answer where",
+        is_final=True,
+    )
 
 
 def _failure(exc: FunctionCallFailedError) -> ApplicationError:

@@ -19,18 +19,20 @@ from bridge.listeners.metrics import ReadQueues
 from bridge.listeners.worker_socket import WorkerSocket
 from bridge.live import LiveConfig
 from bridge.own_entries import OwnEntries
+from bridge.parts.credentials import follow_credentials
 from bridge.parts.data import open_pubsub, open_state, open_stream
 from bridge.parts.entries import open_entries
 from bridge.parts.interop import open_interop
+from bridge.parts.payloads import open_codec, open_payloads
 from bridge.parts.queues import look_at_queues, open_cron, open_queues, open_topics, watch_dead_letters
 from bridge.parts.site import Site, unix_ms
-from bridge.parts.telemetry import open_admin, open_codec, open_observability
+from bridge.parts.telemetry import open_admin, open_observability
 from bridge.parts.web import open_channels, open_http, open_http_functions
 from bridge.parts.workers import open_processes, open_workers
 from bridge.reload import Reloading
 from bridge.scope import task_scope
-from bridge.settings import queue_settings, temporal_settings
-from bridge.temporal.service import TemporalService
+from bridge.settings import mapped_namespaces, queue_settings, temporal_settings
+from bridge.temporal.services import TemporalServices
 
 __all__ = ["Addresses", "Bridge"]
 
@@ -66,7 +68,7 @@ class Bridge:
     def __init__(self, config: BridgeConfig, load: Callable[[], BridgeConfig] | None = None) -> None:
         self._live = LiveConfig(config)
         self._entries: OwnEntries | None = None
-        self._reloading = Reloading(config.source, load, self._follow_file) if load else None
+        self._reloading = Reloading(config.files, load, self._follow_file) if load else None
         self._stopping = asyncio.Event()
         self._sockets: list[WorkerSocket] = []
         self._http: Http | None = None
@@ -99,13 +101,19 @@ class Bridge:
             engine = Engine(spawn=spawn, new_id=new_uuid, duplicates=duplicates)
             site = Site(engine, self._live, self._certificates, closing)
             self._entries = await open_entries(site)
-            temporal = TemporalService(
-                engine, temporal_settings(site.config.temporal), queue_settings(site.config)
+            converter = await open_payloads(site)
+            temporal = TemporalServices(
+                engine,
+                temporal_settings(site.config.temporal),
+                mapped_namespaces(site.config.temporal),
+                queue_settings(site.config),
+                converter,
             )
+            follow_credentials(site, temporal)
             look = look_at_queues(site, temporal)
             watch = watch_dead_letters(site, temporal, look)
             admin = await self._open_admin(site, temporal, look)
-            await open_codec(site)
+            await open_codec(site, converter)
             cron = open_cron(site, temporal)
             topics = open_topics(site, temporal)
             closed = await open_interop(site, temporal)
@@ -134,7 +142,7 @@ class Bridge:
                     tasks.create_task(self._http.close(deadline_s), name="drain http")
                 temporal.stop()
 
-    async def _open(self, site: Site, temporal: TemporalService, look: ReadQueues, admin: str) -> Addresses:
+    async def _open(self, site: Site, temporal: TemporalServices, look: ReadQueues, admin: str) -> Addresses:
         """Register what the bridge itself offers, then begin to listen.
 
         What is opened first is closed last.
@@ -163,13 +171,13 @@ class Bridge:
             ui=site.config.temporal.ui_url,
         )
 
-    async def _open_admin(self, site: Site, temporal: TemporalService, look: ReadQueues) -> str:
+    async def _open_admin(self, site: Site, temporal: TemporalServices, look: ReadQueues) -> str:
         async def check() -> Checks:
-            is_reached = temporal.ready.is_set() and await temporal.connection.is_healthy()
+            unreachable = await temporal.unreachable()
             return {
                 "listeners": None if self.listening.done() else "still starting",
                 "process": "stopping" if self._stopping.is_set() else None,
-                "temporal": None if is_reached else f"{site.config.temporal.address} does not answer",
+                "temporal": f"{', '.join(unreachable)} does not answer" if unreachable else None,
             }
 
         return await open_admin(
@@ -191,6 +199,6 @@ class Bridge:
         if self._reloading is not None:
             await self._reloading.run()
 
-    async def _announce(self, temporal: TemporalService, addresses: Addresses) -> None:
-        await temporal.ready.wait()
+    async def _announce(self, temporal: TemporalServices, addresses: Addresses) -> None:
+        await temporal.wait_until_ready()
         self.ready.set_result(addresses)

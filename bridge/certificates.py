@@ -8,11 +8,12 @@ from typing import NoReturn
 
 import structlog
 
-__all__ = ["CertificateFiles", "Certificates", "server_context"]
+__all__ = ["LOOK_INTERVAL_S", "CertificateFiles", "Certificates", "server_context"]
 
 log = structlog.get_logger("bridge.tls")
 
-_LOOK_INTERVAL_S = 10.0
+LOOK_INTERVAL_S = 10.0
+"""How often files with secrets are looked at."""
 
 _Stamp = tuple[tuple[int, int, int], ...]
 
@@ -60,7 +61,7 @@ class Certificates:
         look_interval_s: How often the files are looked at.
     """
 
-    def __init__(self, *, look_interval_s: float = _LOOK_INTERVAL_S) -> None:
+    def __init__(self, *, look_interval_s: float = LOOK_INTERVAL_S) -> None:
         self._look_interval_s = look_interval_s
         self._served: list[_Served] = []
 

@@ -14,7 +14,7 @@ BridgeError
 ├── InvalidInputError           the payload does not fit the built-in function
 ├── TriggerRejectedError        the trigger's configuration cannot be used
 ├── CapacityError               a limit was reached: queue full, payload too large
-├── BusyError                   too much of the caller's own work is in progress
+├── BusyError                   too much is in progress, of the caller's or for the worker it calls
 ├── EnqueueError                Temporal did not take the message; no receipt exists
 ├── StorageError                the state or stream store failed
 └── EngineError                 a foreign failure, wrapped once
@@ -121,7 +121,7 @@ class CapacityError(BridgeError):
 
 
 class BusyError(BridgeError):
-    """Too many calls of one worker are in progress in the bridge; the text names the limit."""
+    """Too many calls of a worker are in progress in the bridge, or wait for it; the text names the limit."""
 
     code = "too_many_calls"
     retryable = True

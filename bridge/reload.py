@@ -1,7 +1,7 @@
-"""The configuration file while the bridge runs: a change of it is loaded, checked and put in force."""
+"""The configuration files while the bridge runs: a change of one is loaded, checked and put in force."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,41 +15,41 @@ log = structlog.get_logger("bridge.config")
 
 _LOOK_EVERY_S = 0.5
 
-_Signature = tuple[int, int, int]
+_Signature = tuple[tuple[int, int, int] | None, ...]
 
 
 class Reloading:
-    """Loads the file again when it has changed and come to rest, or when asked to.
+    """Loads the configuration again when a file of it has changed and come to rest, or when asked to.
 
-    The file is looked at, not its directory watched: so links that are exchanged, as Kubernetes does it, and
-    network file systems are noticed too. An edit that cannot be used changes nothing.
+    The files are looked at, not their directories watched: so links that are exchanged, as Kubernetes does
+    it, and network file systems are noticed too. An edit that cannot be used changes nothing.
 
-    Make it as soon as the file is loaded: from then on no edit is missed.
+    Make it as soon as the configuration is loaded: from then on no edit is missed.
 
     Args:
-        path: The file; `None` only reloads when asked to.
+        files: What it consists of; without any it is only loaded when asked to.
         load: Loads it; raises `InvalidConfigError`.
         follow: Puts what was loaded in force.
-        look_every_s: How often the file is looked at, and how long it has to be at rest.
+        look_every_s: How often the files are looked at, and how long they have to be at rest.
     """
 
     def __init__(
         self,
-        path: Path | None,
+        files: Sequence[Path],
         load: Callable[[], BridgeConfig],
         follow: Callable[[BridgeConfig], Awaitable[None]],
         *,
         look_every_s: float = _LOOK_EVERY_S,
     ) -> None:
-        self._path = path
+        self._files = files
         self._load = load
         self._follow = follow
         self._look_every_s = look_every_s
         self._asked = asyncio.Event()
-        self._loaded = _signature(path)
+        self._loaded = _signature(files)
 
     def ask(self) -> None:
-        """Load the file even if it has not changed."""
+        """Load the configuration even if no file has changed."""
         self._asked.set()
 
     async def run(self) -> None:
@@ -62,7 +62,7 @@ class Reloading:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._look_every_s):
                     await self._asked.wait()
-            now = await asyncio.to_thread(_signature, self._path)
+            now = await asyncio.to_thread(_signature, self._files)
             is_asked, is_at_rest = self._asked.is_set(), now == seen
             seen = now
             if is_asked or (now != self._loaded and is_at_rest):
@@ -82,10 +82,14 @@ class Reloading:
         log.info("configuration reloaded", file=str(config.source) if config.source else None)
 
 
-def _signature(path: Path | None) -> _Signature | None:
-    """Return what changes when the file does; `None` when it is not there."""
+def _signature(files: Sequence[Path]) -> _Signature:
+    """Return what changes when a file does."""
+    return tuple(map(_stamp, files))
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
     try:
-        about = path.stat() if path else None
+        about = file.stat()
     except OSError:
         return None
-    return (about.st_mtime_ns, about.st_size, about.st_ino) if about else None
+    return about.st_mtime_ns, about.st_size, about.st_ino

@@ -1,9 +1,9 @@
 """What each part is told: the configuration, translated into the parts' own settings."""
 
 from base64 import b64decode
-from pathlib import Path
+from dataclasses import replace
 
-from temporalio.service import TLSConfig
+from pydantic import SecretStr
 
 from bridge.builtins.cron import CronSettings
 from bridge.builtins.exec import ExecSettings
@@ -32,7 +32,8 @@ from bridge.config import (
     TemporalBlock,
     TlsBlock,
 )
-from bridge.config.blocks.payloads import CodecBlock
+from bridge.config.blocks.payloads import BucketBlock, CodecBlock, StorageBlock
+from bridge.credentials import CredentialSources, TlsSources
 from bridge.engine.access import AccessRules, ExposedIds, ExposedMetadata, Pattern
 from bridge.engine.observation import DeadLetterLimit
 from bridge.entrance import Entrance
@@ -40,19 +41,21 @@ from bridge.errors import ConfigError
 from bridge.listeners.worker_socket import SocketLimits
 from bridge.temporal.compensations import Compensation
 from bridge.temporal.connection import TemporalAddress
-from bridge.temporal.enqueuer import MOST_BYTES_IN_TEMPORAL, EnqueueSettings
+from bridge.temporal.enqueuer import EnqueueSettings
 from bridge.temporal.function_caller import FunctionActivitySettings
 from bridge.temporal.interop.rules import WorkflowRule, WorkflowRules
 from bridge.temporal.messages import NamedQueue
-from bridge.temporal.payload_codec import PayloadKeys, PayloadSettings, data_converter
+from bridge.temporal.payload_codec import PayloadKeys, PayloadSettings
 from bridge.temporal.payload_fields import DEFAULT_MAX_PRIORITY
-from bridge.temporal.payload_store import StoreSettings
+from bridge.temporal.payload_storage import BucketSettings, StoreSettings
 from bridge.temporal.queue_workers import QueueWorker
 from bridge.temporal.service import QueueSettings, TemporalSettings
-from workflows.contract import RetryRules
+from bridge.temporal.services import MappedNamespace
+from workflows.contract import MOST_BYTES_IN_TEMPORAL, RetryRules
 
 __all__ = [
     "access_rules",
+    "credential_sources",
     "cron_settings",
     "dead_letter_limits",
     "declared_workflows",
@@ -60,6 +63,7 @@ __all__ = [
     "exec_settings",
     "http_functions_settings",
     "http_settings",
+    "mapped_namespaces",
     "payload_settings",
     "queue_settings",
     "socket_limits",
@@ -205,10 +209,7 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
         address=TemporalAddress(
             target=block.address,
             namespace=block.namespace,
-            api_key=block.api_key.get_secret_value() if block.api_key else None,
-            tls=_temporal_tls(block.tls) if block.tls and block.is_encrypted else block.is_encrypted,
-            headers={name: value.get_secret_value() for name, value in block.grpc_meta.items()},
-            converter=data_converter(payload_settings(block)),
+            credentials=credential_sources(block),
         ),
         prefix=block.prefix,
         enqueue=EnqueueSettings(
@@ -222,12 +223,49 @@ def temporal_settings(block: TemporalBlock) -> TemporalSettings:
         },
         function_activities=FunctionActivitySettings(
             tuple(map(Pattern, block.function_activities.functions)),
-            block.function_activities.namespace,
+            (block.function_activities.namespace,),
             block.function_activities.concurrency,
         ),
         drain_timeout_ms=block.drain_timeout_ms,
         heartbeat_timeout_ms=block.heartbeat_timeout_ms,
+        stored_bytes=storage.limit_bytes if storage else None,
     )
+
+
+def mapped_namespaces(block: TemporalBlock) -> list[MappedNamespace]:
+    """Translate which namespaces of iii are kept in which other namespaces of Temporal."""
+    mapped = []
+    for each, other in zip(block.namespaces, block.everywhere[1:], strict=True):
+        settings = temporal_settings(other)
+        functions = replace(settings.function_activities, namespaces=each.iii)
+        mapped.append(MappedNamespace(each.iii, replace(settings, function_activities=functions)))
+    return mapped
+
+
+def credential_sources(block: TemporalBlock) -> CredentialSources:
+    """Translate what Temporal knows the bridge by."""
+    return CredentialSources(
+        api_key=block.api_key_file or _revealed(block.api_key),
+        tls=_tls_sources(block.tls or TlsBlock()) if block.is_encrypted else None,
+        headers={name: value.get_secret_value() for name, value in block.grpc_meta.items()},
+    )
+
+
+def _tls_sources(block: TlsBlock) -> TlsSources:
+    return TlsSources(
+        authorities=block.ca_file or _pem(block.ca_data),
+        certificate=block.cert_file or _pem(block.cert_data),
+        key=block.key_file or _pem(_revealed(block.key_data)),
+        server_name=block.server_name,
+    )
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def _pem(text: str | None) -> bytes | None:
+    return text.encode() if text is not None else None
 
 
 def payload_settings(block: TemporalBlock) -> PayloadSettings:
@@ -241,7 +279,31 @@ def payload_settings(block: TemporalBlock) -> PayloadSettings:
         )
         if encryption
         else None,
-        store=StoreSettings(storage.directory, storage.from_bytes) if storage else None,
+        store=_store_settings(storage, block.enqueue_timeout_ms) if storage else None,
+    )
+
+
+def _store_settings(storage: StorageBlock, enqueue_timeout_ms: int) -> StoreSettings:
+    return StoreSettings(
+        writes_to="s3" if storage.write_to == "s3" else "directory",
+        from_bytes=storage.from_bytes,
+        directory=storage.directory,
+        # An Enqueue that waits for the bucket is to hear of it before its own time is over.
+        bucket=_bucket_settings(storage.s3, enqueue_timeout_ms * 0.75 / 1000) if storage.s3 else None,
+    )
+
+
+def _bucket_settings(block: BucketBlock, upload_timeout_s: float) -> BucketSettings:
+    return BucketSettings(
+        bucket=block.bucket,
+        region=block.region,
+        endpoint_url=block.endpoint_url,
+        addressing=block.addressing,
+        access_key_id=_revealed(block.access_key_id),
+        secret_access_key=_revealed(block.secret_access_key),
+        session_token=_revealed(block.session_token),
+        profile=block.profile,
+        upload_timeout_s=upload_timeout_s,
     )
 
 
@@ -264,22 +326,6 @@ def declared_workflows(block: TemporalBlock) -> dict[str, DeclaredWorkflow]:
         )
         for function_id, each in block.expose.items()
     }
-
-
-def _temporal_tls(block: TlsBlock) -> TLSConfig:
-    key = block.key_data.get_secret_value() if block.key_data else None
-    return TLSConfig(
-        server_root_ca_cert=_pem(block.ca_file, block.ca_data),
-        client_cert=_pem(block.cert_file, block.cert_data),
-        client_private_key=_pem(block.key_file, key),
-        domain=block.server_name,
-    )
-
-
-def _pem(file: Path | None, text: str | None) -> bytes | None:
-    if file is not None:
-        return file.read_bytes()
-    return text.encode() if text is not None else None
 
 
 def dead_letter_limits(config: BridgeConfig) -> dict[str, DeadLetterLimit]:

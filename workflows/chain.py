@@ -30,11 +30,13 @@ from workflows.contract import (
     ChainState,
     Hold,
     LaneStepEnded,
+    LateCall,
     Message,
     Parcel,
     Progress,
     Query,
     Signal,
+    Standing,
     StepStatus,
     Ticket,
     WatchedEnd,
@@ -44,8 +46,9 @@ from workflows.holds import Holds
 from workflows.losses import Losses
 from workflows.moving import Loaded, json_value, move_to_chains, size_bytes
 from workflows.record import ChainRecord
+from workflows.results import compensation_of, delivery_id_of
 from workflows.run_length import is_long, is_too_long
-from workflows.saga import Saga, again, compensation_of, undo_payload
+from workflows.saga import Saga, again, undo_payload
 from workflows.step_tasks import StepTasks
 from workflows.turns import Turns
 from workflows.watching import Watchers, watched_end
@@ -58,6 +61,7 @@ _PATCH = "iii.asks_after_its_lane"
 _MOST_BYTES_CARRIED = 700_000
 _MOST_BYTES_OWED = 400_000
 _LARGEST_ROOT_CARRIED = 150_000
+_NEVER_COMPLETED = (StepStatus.LOST, StepStatus.DROPPED)
 
 
 @dataclass
@@ -98,6 +102,7 @@ class Chain:
         self._tasks = StepTasks()
         self._turns = Turns(start.tenancy, start.turns)
         self._known = dict.fromkeys(start.lane_children, 0)
+        self._asked_before: set[str] = set()
         self._losses = Losses(start.lost, start.letters)
         self._completed = start.completed
         self._lane_step, self._lane_id = start.lane_step, start.lane_id
@@ -106,7 +111,7 @@ class Chain:
         self._watchers = Watchers(start.watchers)
         self._saga = Saga([(message, payloads.popleft()) for message in start.owed])
         self._holds = Holds(
-            start.tenancy.pace,
+            start.tenancy,
             [(hold, payloads.popleft()) for hold in start.holds],
             start.events,
             start.ends,
@@ -219,7 +224,7 @@ class Chain:
         self._lane_children = []
         if ended is not None:
             self._root = (ended.message, json_value(ended.payload.encode()))
-            self._record.note(ended.message, StepStatus.COMPLETED)
+            self._record.note(ended.message, StepStatus.COMPLETED, delivery_id=ended.delivery_id)
             if ended.compensation is not None and ended.undo_payload is not None:
                 self._saga.owe(ended.compensation, json_value(ended.undo_payload.encode()))
 
@@ -233,6 +238,22 @@ class Chain:
         """Tell how far the chain has come."""
         holds = tuple(hold for hold, _ in self._holds.held)
         return ChainState(self._record.steps, holds, len(self._saga), self._is_undoing)
+
+    @workflow.query(name=Query.STANDING)
+    def standing(self, late: LateCall) -> Standing:
+        """Tell what a late call is worth, also after the chain has ended."""
+        record = self._record.find(late.step)
+        is_of_this_time = self._root is None or late.restarts >= self._root[0].restarts
+        return Standing(
+            is_known=is_of_this_time and self._knows(late.receipt),
+            is_given_up=(
+                not is_of_this_time
+                or self._is_undoing
+                or (record is not None and record.status in _NEVER_COMPLETED)
+            ),
+            has_completed=record is not None and record.delivery_id == late.delivery_id,
+            children=len(self._children_of(late.step)),
+        )
 
     def _new_courier(self) -> Courier:
         if not self._lets_attempts_finish:
@@ -252,6 +273,7 @@ class Chain:
             if message.restarts:
                 workflow.upsert_memo({"restarts": message.restarts})
         self._note_child(message.parent, message.receipt)
+        self._asked_before.update(message.children)
         children = list(message.children)
         if message.receipt == self._lane_step:  # the lane has handed it over
             children += self._lane_children
@@ -261,6 +283,16 @@ class Chain:
         self._steps[message.receipt] = step
         self._record.note(message, StepStatus.WAITING)
         self._tasks.add(partial(self._run_step, step))
+
+    def _children_of(self, receipt: str) -> Sequence[str]:
+        """Return the receipts that a step's attempts have enqueued, as long as it has not ended."""
+        if receipt == self._lane_step:
+            return self._lane_children
+        return self._steps[receipt].children if receipt in self._steps else ()
+
+    def _knows(self, receipt: str) -> bool:
+        """Tell whether the chain has, or had, what a step asks for; also of what it had before this run."""
+        return any(receipt in each for each in (self._known, self._asked_before, self._record, self._holds))
 
     def _from_the_beginning(self) -> Loaded | None:
         """Return what a compensated chain begins again with: its first message."""
@@ -357,12 +389,12 @@ class Chain:
     async def _complete(self, step: _Step, result: RawValue) -> None:
         message = step.message
         self._completed += 1
-        self._record.note(message, StepStatus.COMPLETED)
+        self._record.note(message, StepStatus.COMPLETED, delivery_id=delivery_id_of(result))
         self._outbox.note(ChainEventType.STEP_COMPLETE, message, result=result)
         undo = compensation_of(result)
         if undo is not None:
-            self._saga.owe(undo, undo_payload(message, step.payload, result))
-        await self._tell(watched_end(message.receipt, StepStatus.COMPLETED, result))
+            self._saga.owe(undo, undo_payload(message, step.payload, result, self._tenancy))
+        await self._tell(message.receipt, StepStatus.COMPLETED, result)
 
     async def _lose(self, step: _Step, death: DeliveryLostError) -> None:
         message, error = step.message, death.lost.error
@@ -378,9 +410,12 @@ class Chain:
         self._losses.letters.append(letter)
         self._record.note(message, StepStatus.LOST, error)
         self._outbox.note(ChainEventType.DEAD_LETTER, message, code=death.lost.code, error=error)
-        await self._tell(watched_end(message.receipt, StepStatus.LOST, error=error))
+        await self._tell(message.receipt, StepStatus.LOST, error=error)
 
-    async def _tell(self, end: WatchedEnd) -> None:
+    async def _tell(
+        self, receipt: str, status: StepStatus, result: RawValue | None = None, error: str | None = None
+    ) -> None:
+        end = watched_end(receipt, status, result, error, tenancy=self._tenancy)
         self._holds.ended(end)
         await self._watchers.tell(end)
 
@@ -410,7 +445,7 @@ class Chain:
             self._take(Parcel(replace(message, receipt=hold.receipt)), data, is_in_line=False)
         else:
             self._record.note(_held(hold), StepStatus.DROPPED, "what it waited for did not come")
-            await self._tell(watched_end(hold.receipt, StepStatus.DROPPED))
+            await self._tell(hold.receipt, StepStatus.DROPPED)
 
     async def _how_ended(self, receipt: str) -> WatchedEnd | None:
         """Ask for a message that something here waits for; of a step that is here the chain knows itself."""
@@ -481,11 +516,11 @@ class Chain:
         self._tasks.drop_not_begun()
         for hold in self._holds.drop_all():
             self._record.note(_held(hold), StepStatus.DROPPED)
-            await self._tell(watched_end(hold.receipt, StepStatus.DROPPED))
+            await self._tell(hold.receipt, StepStatus.DROPPED)
         for step in list(self._steps.values()):
             self._record.note(step.message, StepStatus.DROPPED)
             await self._end(step.message)
-            await self._tell(watched_end(step.message.receipt, StepStatus.DROPPED))
+            await self._tell(step.message.receipt, StepStatus.DROPPED)
 
     async def _compensate(self, message: Message, payload: RawValue) -> None:
         self._record.note(message, StepStatus.RUNNING)

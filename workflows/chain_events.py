@@ -10,6 +10,7 @@ from temporalio.common import RawValue
 
 from workflows.calls import call, now_ms
 from workflows.contract import Activity, ChainEvent, Message, Tenancy
+from workflows.results import is_result_omitted
 
 __all__ = ["ChainEventType", "EventOutbox"]
 
@@ -75,7 +76,7 @@ class EventOutbox:
         info = workflow.info()
         home = info.workflow_id.rpartition("/")[2]
         self._chain_id = message.chain_id if message else self._chain_id or home
-        data = result.payload.data if result is not None else None
+        data = result.payload.data if result is not None and not is_result_omitted(result) else None
         self._waiting.append(
             ChainEvent(
                 event=event,

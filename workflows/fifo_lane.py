@@ -36,6 +36,7 @@ from workflows.contract import (
     SearchAttribute,
     Signal,
     StepStatus,
+    Tenancy,
     Ticket,
     WorkflowType,
 )
@@ -43,8 +44,9 @@ from workflows.delivery import attempt, progress_after
 from workflows.line import Line, load, own_place, page_of, payload_of
 from workflows.moving import json_value, move_to_chains, size_bytes
 from workflows.names import chain_id
+from workflows.results import compensation_of, delivery_id_of
 from workflows.run_length import is_long
-from workflows.saga import compensation_of, undo_payload
+from workflows.saga import undo_payload
 from workflows.watching import Watchers, watched_end
 
 __all__ = ["FifoLane"]
@@ -165,9 +167,10 @@ class FifoLane:
             return False
         if message.receipt in self._with_children or (self._is_busy() and workflow.patched(_PATCH)):
             # If busy, the lane may have been refused the word that there is a chain.
-            ended = _ended(message, place.payload or "", result)
+            ended = _ended(message, place.payload or "", result, self._tenancy)
             await signal(self._chain_id(message), Signal.LANE_STEP_ENDED, message.receipt, ended)
-        await self._watchers.tell(watched_end(message.receipt, StepStatus.COMPLETED, result))
+        end = watched_end(message.receipt, StepStatus.COMPLETED, result, tenancy=self._tenancy)
+        await self._watchers.tell(end)
         return True
 
     async def _hold(self, receipt: str) -> None:
@@ -292,12 +295,12 @@ class FifoLane:
         return chain_id(self._tenancy, message.home)
 
 
-def _ended(message: Message, payload: str, result: RawValue) -> LaneStepEnded:
-    undo = compensation_of(result)
+def _ended(message: Message, payload: str, result: RawValue, tenancy: Tenancy) -> LaneStepEnded:
+    undo, delivery_id = compensation_of(result), delivery_id_of(result)
     if undo is None:
-        return LaneStepEnded(message, payload)
-    told = undo_payload(message, json_value(payload.encode()), result)
-    return LaneStepEnded(message, payload, undo, told.payload.data.decode())
+        return LaneStepEnded(message, payload, delivery_id=delivery_id)
+    told = undo_payload(message, json_value(payload.encode()), result, tenancy)
+    return LaneStepEnded(message, payload, undo, told.payload.data.decode(), delivery_id)
 
 
 def _left_by(run_id: str) -> str:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from temporalio.common import RawValue
 
 from workflows.calls import now_ms, wait_until
-from workflows.contract import Hold, Message, Pace, StepStatus, WatchedEnd
+from workflows.contract import Hold, Message, StepStatus, Tenancy, WatchedEnd
 from workflows.moving import json_value
 
 __all__ = ["Holds", "Watch"]
@@ -25,13 +25,14 @@ _LOOKS_FOR_THE_UNKNOWN = 6
 _UNKNOWN = "unknown"
 _OPEN = "running"
 _LARGEST_PAYLOAD = 1_500_000
+"""Where Temporal keeps all payloads: it takes 2 MB."""
 
 
 class Holds:
     """What a chain holds back.
 
     Args:
-        pace: How patient it is.
+        tenancy: How patient it is, and how large payloads may be.
         held: What it held back before it continued as new, with the payloads.
         events: Payloads, as JSON text, of events that came before anybody waited for them, by name.
         ends: How messages ended that something still waits for.
@@ -39,12 +40,13 @@ class Holds:
 
     def __init__(
         self,
-        pace: Pace,
+        tenancy: Tenancy,
         held: Iterable[tuple[Hold, RawValue]] = (),
         events: Mapping[str, list[str]] | None = None,
         ends: Iterable[WatchedEnd] = (),
     ) -> None:
-        self._pace = pace
+        self._pace = tenancy.pace
+        self._stored_bytes = tenancy.stored_bytes
         self._held = OrderedDict((hold.receipt, (hold, payload)) for hold, payload in held)
         self._events = {name: list(payloads) for name, payloads in (events or {}).items()}
         self._ends = {end.receipt: end for end in ends}
@@ -86,7 +88,7 @@ class Holds:
 
     def carried_ends(self) -> tuple[WatchedEnd, ...]:
         """Return how the messages ended that are still waited for; results that do not fit are left out."""
-        room, carried = _MOST_END_BYTES_CARRIED, []
+        room, carried = self._stored_bytes or _MOST_END_BYTES_CARRIED, []
         for end in self._ends.values():
             room -= len(end.result or "")
             carried.append(end if room >= 0 else replace(end, result=None))
@@ -146,7 +148,7 @@ class Holds:
         ends = [self._ends.get(receipt, missing) for receipt in hold.receipts]
         is_good = all(end.status == StepStatus.COMPLETED for end in ends)
         message = hold.then if is_good or hold.otherwise is None else hold.otherwise
-        return message, _join_payload(hold, payload, ends)
+        return message, _join_payload(hold, payload, ends, self._stored_bytes or _LARGEST_PAYLOAD)
 
     async def _await_message(
         self, hold: Hold, receipt: str, is_leaving: Callable[[], bool], watch: Watch
@@ -187,9 +189,9 @@ def _event_payload(hold: Hold, event: str, payload: RawValue, data: str | None) 
     )
 
 
-def _join_payload(hold: Hold, payload: RawValue, ends: list[WatchedEnd]) -> RawValue:
-    """Put the results beside the payload; those that Temporal would not take any more are left out."""
-    room = _LARGEST_PAYLOAD - len(payload.payload.data)
+def _join_payload(hold: Hold, payload: RawValue, ends: list[WatchedEnd], most_bytes: int) -> RawValue:
+    """Put the results beside the payload; those that would be too much are left out."""
+    room = most_bytes - len(payload.payload.data)
     results = []
     for receipt, end in zip(hold.receipts, ends, strict=True):
         room -= len(end.result or "")

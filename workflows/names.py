@@ -21,6 +21,7 @@ __all__ = [
     "receipt_at",
     "receipt_tag",
     "schedule_id",
+    "seal_key_id",
     "search_text",
     "shorten",
     "subscriber_queue",
@@ -102,6 +103,11 @@ def bulk_id(tenancy: Tenancy, operation_id: str) -> str:
 def dedupe_id(tenancy: Tenancy, queue: str, value: str) -> str:
     """Return the workflow id of the marker that a value of a queue's dedupe field is taken."""
     return f"{tenancy.prefix}.dedupe/{_segment(queue)}/{_segment(value)}"
+
+
+def seal_key_id(tenancy: Tenancy) -> str:
+    """Return the workflow id of the key with which bridges seal what they say of a job."""
+    return f"{tenancy.prefix}.seal-key"
 
 
 def receipt_tag(home: str) -> str:

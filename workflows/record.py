@@ -38,13 +38,24 @@ class ChainRecord:
         """Return what the next run takes along."""
         return self.steps[-_CARRIED:]
 
-    def note(self, message: Message, status: StepStatus, detail: str = "") -> None:
+    def __contains__(self, receipt: str) -> bool:
+        """Tell whether a step is among those that are kept."""
+        return receipt in self._records
+
+    def find(self, receipt: str) -> StepRecord | None:
+        """Return what is kept of a step."""
+        return self._records.get(receipt)
+
+    def note(
+        self, message: Message, status: StepStatus, detail: str = "", *, delivery_id: str | None = None
+    ) -> None:
         """Note how far a step has come.
 
         Args:
             message: The step.
             status: How far.
             detail: What it waits for, or why it was lost.
+            delivery_id: The attempt that completed it.
         """
         before = self._records.get(message.receipt)
         if before is None:
@@ -70,6 +81,7 @@ class ChainRecord:
             began_at_ms=began_at_ms,
             ended_at_ms=now_ms() if has_ended else 0,
             run_id=workflow.info().run_id if has_ended else None,
+            delivery_id=delivery_id,
         )
         if len(self._records) > _KEPT:
             self._records.popitem(last=False)

@@ -5,23 +5,19 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
 
-from temporalio import workflow
-from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
-from workflows.contract import Message
+from workflows.contract import MOST_BYTES_IN_TEMPORAL, Message, Tenancy
 from workflows.moving import json_value
+from workflows.results import is_result_omitted
 
-__all__ = ["COMPENSATION", "Saga", "again", "compensation_of", "undo_payload"]
-
-COMPENSATION = "iii-compensation"
-"""The metadata key under which a delivery's result carries the message that undoes it."""
+__all__ = ["Saga", "again", "undo_payload"]
 
 _DROPPED_FROM_PAYLOADS = ("input", "result")
 _DECLARED_KEYS = {"function_id", "input", "result", "receipt"}
 _HEADER_BYTES = 900
 _LARGEST_RESULT_TOLD = 256 * 1024
-"""Beside the input, which may be nearly the 2 MB that Temporal takes."""
+"""Where Temporal keeps all payloads."""
 
 
 class Saga:
@@ -66,20 +62,10 @@ def again(first: Message) -> Message:
     return replace(first, redrives=first.redrives + 1, restarts=first.restarts + 1, children=())
 
 
-def compensation_of(result: RawValue) -> Message | None:
-    """Read what a delivery says of how it is undone."""
-    data = result.payload.metadata.get(COMPENSATION)
-    if data is None:
-        return None
-    plain = Payload(metadata={"encoding": b"json/plain"}, data=data)
-    compensation: Message = workflow.payload_converter().from_payload(plain, Message)
-    return compensation
-
-
-def undo_payload(step: Message, payload: RawValue, result: RawValue) -> RawValue:
+def undo_payload(step: Message, payload: RawValue, result: RawValue, tenancy: Tenancy) -> RawValue:
     """Return what a declared compensation is told: the step's function, input, result and receipt."""
     answer = result.payload.data
-    is_omitted = len(answer) > _LARGEST_RESULT_TOLD
+    is_omitted = is_result_omitted(result) or not _fits(len(payload.payload.data), len(answer), tenancy)
     return json_value(
         b'{"function_id":%b,"input":%b,"result":%b,"receipt":%b%b}'
         % (
@@ -90,6 +76,12 @@ def undo_payload(step: Message, payload: RawValue, result: RawValue) -> RawValue
             b',"result_omitted":true' if is_omitted else b"",
         )
     )
+
+
+def _fits(input_bytes: int, result_bytes: int, tenancy: Tenancy) -> bool:
+    if tenancy.stored_bytes is not None:
+        return input_bytes + result_bytes <= tenancy.stored_bytes
+    return result_bytes <= _LARGEST_RESULT_TOLD and input_bytes + result_bytes <= MOST_BYTES_IN_TEMPORAL
 
 
 def _without_values(payload: RawValue) -> RawValue:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from temporalio.common import RawValue
 
 from workflows.calls import signal
-from workflows.contract import Signal, StepStatus, WatchedEnd
+from workflows.contract import Signal, StepStatus, Tenancy, WatchedEnd
+from workflows.results import is_result_omitted
 
-__all__ = ["Watchers", "watched_end"]
+__all__ = ["Watchers", "largest_result_told", "watched_end"]
 
 _LARGEST_RESULT_TOLD = 64 * 1024
 
@@ -44,10 +45,24 @@ class Watchers:
 
 
 def watched_end(
-    receipt: str, status: StepStatus, result: RawValue | None = None, error: str | None = None
+    receipt: str,
+    status: StepStatus,
+    result: RawValue | None = None,
+    error: str | None = None,
+    *,
+    tenancy: Tenancy,
 ) -> WatchedEnd:
     """Return how a message ended, without a result that is too large to be passed on."""
-    data = result.payload.data if result is not None else None
-    if data is not None and len(data) > _LARGEST_RESULT_TOLD:
-        data = None
-    return WatchedEnd(receipt, status, data.decode() if data is not None else None, error)
+    return WatchedEnd(receipt, status, _told(result, tenancy), error)
+
+
+def _told(result: RawValue | None, tenancy: Tenancy) -> str | None:
+    if result is None or is_result_omitted(result):
+        return None
+    data = result.payload.data
+    return data.decode() if len(data) <= largest_result_told(tenancy) else None
+
+
+def largest_result_told(tenancy: Tenancy) -> int:
+    """Return how large a result may be that one workflow tells another."""
+    return tenancy.stored_bytes or _LARGEST_RESULT_TOLD

@@ -1,18 +1,21 @@
 """`iii-temporal cron`: the schedules of cron triggers, seen and used from the command line."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import click
+from temporalio.converter import DataConverter
 
 from bridge.cli.cron_table import as_json, as_table
 from bridge.cli.cron_times import count_fires, read_time
 from bridge.cli.options import config_option, load_from, temporal_address_option, temporal_namespace_option
 from bridge.cli.process import run_to_the_end
+from bridge.config import TemporalBlock
 from bridge.errors import ConfigError, EngineError
-from bridge.settings import temporal_settings
+from bridge.settings import payload_settings, temporal_settings
 from bridge.temporal.connection import TemporalConnection
+from bridge.temporal.payload_codec import open_converter
 from bridge.temporal.schedule_desk import CronEntry, ScheduleDesk
 from workflows.contract import Tenancy
 
@@ -33,7 +36,9 @@ The commands talk to Temporal, so they work while no bridge runs. To pause and r
 Temporal's own tools: bridges leave alone what a person paused.
 """
 
-Work = Callable[[ScheduleDesk], Awaitable[int]]
+Desks = Sequence[ScheduleDesk]
+"""One for each namespace of Temporal that the configuration names."""
+Work = Callable[[Desks], Awaitable[int]]
 
 
 @click.group("cron", epilog=_EPILOG)
@@ -57,8 +62,8 @@ def list_command(
     `failed`, or `running`.
     """
 
-    async def show(desk: ScheduleDesk) -> int:
-        entries = await desk.entries()
+    async def show(desks: Desks) -> int:
+        entries = [entry for desk in desks for entry in await desk.entries()]
         click.echo(as_json(entries) if wants_json else "\n".join(as_table(entries)))
         return 0
 
@@ -86,8 +91,8 @@ def run_command(
     one as long as the trigger's `catchup_window_ms`, and is skipped then.
     """
 
-    async def fire(desk: ScheduleDesk) -> int:
-        entry = _chosen(schedule, await desk.entries())
+    async def fire(desks: Desks) -> int:
+        desk, entry = await _chosen(schedule, desks)
         _warn_if_its_worker_is_away(entry)
         begun = await desk.run(entry.key, beside_others=overlap, timeout_s=_BEGIN_TIMEOUT_S)
         if begun is None:
@@ -135,8 +140,8 @@ def backfill_command(
     if end_at < start_at:
         raise click.UsageError("--to is before --from")
 
-    async def fill(desk: ScheduleDesk) -> int:
-        entry = _chosen(schedule, await desk.entries())
+    async def fill(desks: Desks) -> int:
+        desk, entry = await _chosen(schedule, desks)
         count, times = count_fires(entry.fire, start_at, end_at)
         if dry_run or not count:
             click.echo(f"{entry.key} would fire {times}")
@@ -156,26 +161,32 @@ def _run(
     work: Work, config: Path | None, temporal_address: str | None, temporal_namespace: str | None
 ) -> None:
     loaded = load_from(config, temporal_address=temporal_address, temporal_namespace=temporal_namespace)
-    address = temporal_settings(loaded.temporal).address
 
     async def connected() -> int:
-        try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                client = await TemporalConnection(address).connect_once()
-        except TimeoutError as exc:
-            raise EngineError(
-                f"Temporal at {address.target} did not answer within {_CONNECT_TIMEOUT_S} s."
-            ) from exc
-        return await work(ScheduleDesk(client, Tenancy(loaded.temporal.prefix)))
+        # What keeps payloads is the same everywhere.
+        async with open_converter(payload_settings(loaded.temporal)) as converter:
+            return await work([await _desk(block, converter) for block in loaded.temporal.everywhere])
 
     run_to_the_end(connected())
 
 
-def _chosen(name: str, entries: list[CronEntry]) -> CronEntry:
-    found = [entry for entry in entries if name in (entry.key, entry.fire.function_id)]
+async def _desk(block: TemporalBlock, converter: DataConverter) -> ScheduleDesk:
+    try:
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            client = await TemporalConnection(temporal_settings(block).address, converter).connect_once()
+    except TimeoutError as exc:
+        raise EngineError(
+            f"Temporal at {block.address} did not answer within {_CONNECT_TIMEOUT_S} s."
+        ) from exc
+    return ScheduleDesk(client, Tenancy(block.prefix))
+
+
+async def _chosen(name: str, desks: Desks) -> tuple[ScheduleDesk, CronEntry]:
+    entries = [(desk, entry) for desk in desks for entry in await desk.entries()]
+    found = [each for each in entries if name in (each[1].key, each[1].fire.function_id)]
     if len(found) == 1:
         return found[0]
-    keys = "\n  ".join(entry.key for entry in found or entries)
+    keys = "\n  ".join(entry.key for _, entry in found or entries)
     if found:
         raise ConfigError(f"{len(found)} schedules call {name}. Name one by its key:\n  {keys}")
     known = f"There are:\n  {keys}" if entries else "There are none."

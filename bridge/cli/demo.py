@@ -15,7 +15,7 @@ from temporalio.client import Client
 from bridge.app import Addresses
 from bridge.cli.demo_order import ORDER, Accepted, Order, chain_link, describe_event, follow, post_order
 from bridge.cli.demo_worker import OrderWorker, find_checkout, run_worker
-from bridge.cli.dev import dev_server_settings, serve_with_dev_server
+from bridge.cli.dev import dev_server_settings, namespaces_of, serve_with_dev_server
 from bridge.cli.logs import LogFormat, configure_logs
 from bridge.cli.options import config_option, dev_server_options, load_from, log_format_option
 from bridge.cli.process import run_to_the_end, stop_requested
@@ -64,7 +64,7 @@ def command(
         ui_port=ui_port,
         temporal_db=temporal_db,
         ephemeral=ephemeral,
-        namespace=loaded.temporal.namespace,
+        namespaces=namespaces_of(loaded),
     )
     run_to_the_end(_Demo(loaded, checkout, once=once).run(config, settings))
 

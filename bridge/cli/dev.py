@@ -25,7 +25,7 @@ from bridge.config import BridgeConfig
 from bridge.errors import EngineError
 from bridge.temporal.dev_server import DevServer, DevServerSettings, run_dev_server
 
-__all__ = ["command", "dev_server_settings", "serve_with_dev_server"]
+__all__ = ["command", "dev_server_settings", "namespaces_of", "serve_with_dev_server"]
 
 log = structlog.get_logger("bridge.cli")
 
@@ -63,7 +63,7 @@ def command(
         temporal_db=temporal_db,
         ephemeral=ephemeral,
         has_ui=not headless,
-        namespace=load_from(config).temporal.namespace,
+        namespaces=namespaces_of(load_from(config)),
     )
     run_to_the_end(_dev(config, settings))
 
@@ -74,7 +74,7 @@ def dev_server_settings(
     ui_port: int | None,
     temporal_db: Path | None,
     ephemeral: bool,
-    namespace: str,
+    namespaces: tuple[str, ...],
     has_ui: bool = True,
 ) -> DevServerSettings:
     """Turn the options into settings; ports are those asked for, else the usual ones, else free ones.
@@ -89,8 +89,13 @@ def dev_server_settings(
         ui_port=ui_port or (_usual_or_free(UI_PORT, "--ui-port") if has_ui else 0),
         database=None if ephemeral else temporal_db or TEMPORAL_DATABASE,
         has_ui=has_ui,
-        namespace=namespace,
+        namespaces=namespaces,
     )
+
+
+def namespaces_of(config: BridgeConfig) -> tuple[str, ...]:
+    """Name the namespaces of Temporal that a bridge uses; a dev server has all of them."""
+    return tuple(dict.fromkeys(each.namespace for each in config.temporal.everywhere))
 
 
 async def serve_with_dev_server(
@@ -109,8 +114,11 @@ async def serve_with_dev_server(
         def load(path: Path | None) -> BridgeConfig:
             loaded = load_from(path, temporal_address=server.address, temporal_ui_url=server.ui_url)
             # What the configuration says of certificates and keys is about another server.
-            here = {"tls": None, "api_key": None, "ui_url": server.ui_url}
-            return replace(loaded, temporal=loaded.temporal.model_copy(update=here))
+            here = {"tls": None, "api_key": None, "api_key_file": None, "ui_url": server.ui_url}
+            mapped = tuple(
+                each.model_copy(update=here | {"address": None}) for each in loaded.temporal.namespaces
+            )
+            return replace(loaded, temporal=loaded.temporal.model_copy(update=here | {"namespaces": mapped}))
 
         watching = asyncio.create_task(_watch(server, requested), name="watch temporal dev server")
         try:

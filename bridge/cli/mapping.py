@@ -11,9 +11,11 @@ from bridge.config import (
     RedisAdapter,
     StateBlock,
     StreamBlock,
+    TemporalBlock,
 )
+from bridge.config.blocks.payloads import StorageBlock
 from workflows import names
-from workflows.contract import Tenancy
+from workflows.contract import MOST_BYTES_IN_TEMPORAL, Tenancy
 
 __all__ = ["describe"]
 
@@ -44,10 +46,41 @@ def _section(title: str, rows: Rows) -> Iterator[str]:
 
 def _temporal(config: BridgeConfig) -> Rows:
     temporal = config.temporal
-    yield "address", f"{temporal.address}, {'TLS' if temporal.is_encrypted else 'no TLS'}"
-    yield "namespace", temporal.namespace
+    yield from _namespace(temporal, _origin(config, "api_key"))
     yield "names", f"begin with {temporal.prefix}"
-    yield "Web UI", temporal.ui_url or "unknown; set `ui_url` to get links"
+    for index, (mapped, block) in enumerate(zip(temporal.namespaces, temporal.everywhere[1:], strict=True)):
+        yield "iii namespaces", f"{', '.join(mapped.iii)}: kept apart"
+        place = ("namespaces", index, "api_key") if mapped.api_key else ("api_key",)
+        yield from _namespace(block, _origin(config, *place))
+    yield "large payloads", _large_payloads(temporal.payloads.storage)
+
+
+def _namespace(block: TemporalBlock, key_origin: str) -> Rows:
+    yield "address", f"{block.address}, {'TLS' if block.is_encrypted else 'no TLS'}"
+    yield "namespace", block.namespace
+    yield "Web UI", block.ui_url or "unknown; set `ui_url` to get links"
+    if block.api_key_file is not None:
+        yield "API key", f"in {block.api_key_file}, which is read again when it changes"
+    else:
+        yield "API key", f"from {key_origin}" if block.api_key else "none"
+
+
+def _origin(config: BridgeConfig, *key: str | int) -> str:
+    return config.origins.get(key) or str(config.source)
+
+
+def _large_payloads(storage: StorageBlock | None) -> str:
+    if storage is None:
+        return f"refused over {MOST_BYTES_IN_TEMPORAL} bytes; `payloads.storage` takes larger ones"
+    places: dict[str | None, str] = {}
+    if storage.directory is not None:
+        places["directory"] = f"the directory {storage.directory}"
+    if storage.s3 is not None:
+        server = f" at {storage.s3.endpoint_url}" if storage.s3.endpoint_url else ""
+        places["s3"] = f"the bucket {storage.s3.bucket}{server}"
+    written = places.pop(storage.write_to)
+    read = "".join(f", and read from {place}" for place in places.values())
+    return f"from {storage.from_bytes} to {storage.limit_bytes} bytes in {written}{read}"
 
 
 def _listening(config: BridgeConfig) -> Rows:

@@ -17,6 +17,7 @@ from bridge.config.blocks.queue import QueueBlock, QueueConfig
 from bridge.config.blocks.state import StateBlock
 from bridge.config.blocks.stream import StreamBlock
 from bridge.config.blocks.temporal import TemporalBlock
+from bridge.config.document import KeyPath
 
 __all__ = ["BLOCK_FIELDS", "BridgeConfig"]
 
@@ -58,6 +59,7 @@ class BridgeConfig:
         processes: What to start beside the bridge.
         namespace_grace_ms: How long a connection may stay without naming its iii namespace.
         warnings: What was accepted and does not do what the author may expect.
+        origins: For each value of `iii-temporal` that did not come from the file, who brought it.
     """
 
     source: Path | None
@@ -75,6 +77,12 @@ class BridgeConfig:
     processes: tuple[ExecBlock, ...]
     namespace_grace_ms: int
     warnings: tuple[str, ...]
+    origins: Mapping[KeyPath, str]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it was read from, as far as that was named: the file, and that with the profile."""
+        return tuple(file for file in (self.source, self.temporal.config_file) if file is not None)
 
     @property
     def queues(self) -> Mapping[str, QueueConfig]:

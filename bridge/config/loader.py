@@ -116,7 +116,8 @@ class _Loader:
     def load(self) -> BridgeConfig:
         content = self._built_in() if self._source is None else self._read(self._source)
         self._apply_settings(content.entries)
-        self._apply_profile(_entry_of("iii-temporal", content.entries))
+        temporal = _entry_of("iii-temporal", content.entries)
+        self._apply_profiles(temporal)
         for block in _ALWAYS_SERVED:
             _entry_of(block, content.entries)
         grace_ms = self._namespace_grace_ms(content)
@@ -140,6 +141,7 @@ class _Loader:
             processes=self._all(ExecBlock),
             namespace_grace_ms=grace_ms,
             warnings=tuple(dict.fromkeys(self._warnings)),
+            origins=temporal.origins,
         )
 
     def _built_in(self) -> FileContent:
@@ -172,9 +174,30 @@ class _Loader:
                 setting = Setting(path=tuple(path), value=value, source="command line")
                 _entry_of(block, entries).put(setting, value)
 
-    def _apply_profile(self, entry: Entry) -> None:
-        """Let a profile give what neither the command line nor the environment nor the file gives."""
-        profile, written = entry.config.get("profile"), entry.config.get("config_file")
+    def _apply_profiles(self, entry: Entry) -> None:
+        """Let profiles give what neither the command line nor the environment nor the file gives."""
+        config_file = entry.config.get("config_file")
+        self._apply_profile(entry, config_file)
+        mapped = entry.config.get("namespaces")
+        if not isinstance(mapped, list):
+            return
+        for index, written in enumerate(mapped):
+            if isinstance(written, dict) and "profile" in written:
+                inner = Entry(entry.block, entry.written, entry.place, entry.config_path, dict(written))
+                self._apply_profile(inner, config_file)
+                mapped[index] = inner.config
+                entry.origins |= {
+                    ("namespaces", index, *path): source for path, source in inner.origins.items()
+                }
+
+    def _apply_profile(self, entry: Entry, written: object) -> None:
+        """Let the profile that an entry names give what it does not give itself.
+
+        Args:
+            entry: The keys that may name one.
+            written: The `config_file` in which it stands, if that is given.
+        """
+        profile = entry.config.get("profile")
         if (profile is None and written is None) or not isinstance(profile, str | None):
             return
         file = Path(written) if isinstance(written, str) else None
@@ -187,7 +210,7 @@ class _Loader:
             return
         for setting in settings:
             *parents, key = setting.path
-            spellings = {key, key.replace("_file", "_data"), key.replace("_data", "_file")}
+            spellings = {key, f"{key}_file", key.replace("_file", "_data"), key.replace("_data", "_file")}
             if not any(entry.has((*parents, spelling)) for spelling in spellings):
                 entry.put(setting, setting.value)
 

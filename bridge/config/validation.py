@@ -16,7 +16,10 @@ __all__ = ["validate"]
 
 BlockT = TypeVar("BlockT", bound=Block)
 
-_SECRET_KEYS = {"api_key", "grpc_meta", "key_data", "keys", "tokens"}
+_SECRET_KEYS = {
+    *("api_key", "grpc_meta", "key_data", "keys", "tokens"),
+    *("access_key_id", "secret_access_key", "session_token"),
+}
 # What pydantic adds about a default that it did not compute because another key is wrong.
 _CONSEQUENCE = "default_factory_not_called"
 _SENTENCES = {

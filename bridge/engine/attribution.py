@@ -7,9 +7,10 @@ doubt: a call that may belong to two jobs belongs to none, and starts a chain of
 from collections.abc import Collection, Mapping
 
 from bridge.engine.calls import Invocation, Job
-from bridge.engine.tracing import invocation_in_baggage, trace_id_of
+from bridge.engine.tracing import invocation_in_baggage, seal_in_baggage, trace_id_of
+from bridge.protocol.inbound import InvokeFunction
 
-__all__ = ["attribute", "enclosing_trace"]
+__all__ = ["attribute", "enclosing_trace", "seal_shown_with"]
 
 
 def attribute(
@@ -37,6 +38,14 @@ def attribute(
         trace_id = trace_id_of(traceparent)
         return _only_job([each for each in executing.values() if trace_id_of(each.traceparent) == trace_id])
     return _only_job(executing.values())
+
+
+def seal_shown_with(message: InvokeFunction) -> str | None:
+    """Return the sealed job that a call's handler was given, if its SDK shows it."""
+    parent = message.caller.parent if message.caller else None
+    if parent is not None and parent.invocation_id is not None:
+        return parent.invocation_id
+    return seal_in_baggage(message.baggage) if message.baggage else None
 
 
 def enclosing_trace(executing: Mapping[str, Invocation], *, baggage: str | None) -> str | None:
@@ -68,4 +77,5 @@ def _only_job(candidates: Collection[Invocation]) -> Job | None:
         restarts=any_of_them.restarts,
         is_undoing=any_of_them.is_undoing,
         is_unwatched=any_of_them.is_unwatched,
+        keeper=any_of_them.keeper,
     )

@@ -6,8 +6,8 @@ from dataclasses import replace
 import msgspec
 import structlog
 
-from bridge.engine.attribution import attribute, enclosing_trace
-from bridge.engine.calls import DEFAULT_NAMESPACE, Call, Outcome
+from bridge.engine.attribution import attribute, enclosing_trace, seal_shown_with
+from bridge.engine.calls import DEFAULT_NAMESPACE, Call, Job, Outcome
 from bridge.engine.engine import Engine, Spawn
 from bridge.engine.workers import REGISTER_WORKER, Worker
 from bridge.errors import BridgeError, BusyError, EnqueueError, FunctionFailedError
@@ -74,12 +74,7 @@ class Caller:
             metadata=message.metadata if payload.is_present(message.metadata) else payload.ABSENT,
             traceparent=message.traceparent or enclosing_trace(executing, baggage=message.baggage),
             baggage=message.baggage,
-            job=attribute(
-                executing,
-                invocation_id=message.caller.invocation_id if message.caller else None,
-                baggage=message.baggage,
-                traceparent=message.traceparent,
-            ),
+            job=self._job_of(message),
             caller=self._worker,
         )
         if (middleware_id := self._middleware_of(call)) is not None:
@@ -97,6 +92,18 @@ class Caller:
         else:
             asked = _without_payload(message)
             self._engine.start(self._with_caller(call), lambda outcome: self._answer(asked, outcome))
+
+    def _job_of(self, message: InvokeFunction) -> Job | None:
+        """Find the job that the call's handler works for, even if its attempt has been given up since."""
+        job = attribute(
+            self._worker.executing,
+            invocation_id=message.caller.invocation_id if message.caller else None,
+            baggage=message.baggage,
+            traceparent=message.traceparent,
+        )
+        if job is None and (seal := seal_shown_with(message)):
+            job = self._engine.handed_jobs.find(seal, self._worker)
+        return job
 
     def _refusal_of(self, message: InvokeFunction) -> FunctionFailedError | None:
         """Return why the session may not make a call, if so (spec 05 §5.4)."""

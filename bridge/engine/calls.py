@@ -22,34 +22,42 @@ DEFAULT_NAMESPACE = "default"
 class Job:
     """One durable delivery: the step of a chain that a handler is executing now.
 
-    It lives as long as the attempt, and every call that the handler makes belongs to it.
+    Every call that the handler makes belongs to it, also one that comes when the attempt has ended.
 
     Attributes:
         chain_id: The receipt of the message that everything began with.
         home: The receipt in the id of the chain workflow that keeps the step.
         workflow_id: The workflow that runs the step: the chain, or a lane for a message of its own.
         receipt: The receipt of the step; `None` when the call belongs to the chain and the step is unknown.
+        delivery_id: Names the attempt.
         children: Receipts that attempts before a redrive enqueued.
         restarts: How often the whole chain began again after it was compensated.
         is_undoing: Whether the step is a compensation.
         is_unwatched: Whether what it leads to tells of no events, because it comes of one.
+        keeper: Who keeps the chain: names one of the Temporal namespaces that the bridge uses.
         context: What the handler is told of the delivery.
         enqueued: How often the attempt has enqueued each equal message: what makes a retried attempt's
             receipts equal to those of the attempt before it.
         started: How often it has started each equal workflow, for the same reason.
+        is_doubtful: Whether the attempt may have been given up: another one may ask for the same.
+        enqueued_before: How much it is known to have enqueued through bridges that have been killed since.
     """
 
     chain_id: str
     home: str
     workflow_id: str
     receipt: str | None = None
+    delivery_id: str | None = None
     children: frozenset[str] = frozenset()
     restarts: int = 0
     is_undoing: bool = False
     is_unwatched: bool = False
+    keeper: str = ""
     context: Mapping[str, object] = field(default_factory=dict)
     enqueued: dict[bytes, int] = field(default_factory=dict)
     started: dict[bytes, int] = field(default_factory=dict)
+    is_doubtful: bool = False
+    enqueued_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,11 @@ class Call:
     def payload_bytes(self) -> int:
         """The size of what the function is given, the sidecar included."""
         return len(self.data) + len(self.metadata)
+
+    @property
+    def is_delivery(self) -> bool:
+        """Tell whether it is an attempt of a message, made by the bridge itself."""
+        return self.job is not None and self.caller is None
 
 
 def error_body(exc: BridgeError) -> ErrorBody:

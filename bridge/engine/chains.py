@@ -36,6 +36,8 @@ class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
         result: What its function answered, as JSON.
         error: Why it was lost.
         workflow_id: The workflow that has it.
+        result_omitted: Whether its function answered more than could be kept.
+        detail: Why that was so.
     """
 
     receipt: str
@@ -43,6 +45,8 @@ class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
     result: msgspec.Raw | None = None
     error: str | None = None
     workflow_id: str | None = None
+    result_omitted: bool = False
+    detail: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -51,7 +55,12 @@ class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StepView(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One step of a chain; times are Unix times, 0 is never."""
+    """One step of a chain; times are Unix times, 0 is never.
+
+    Attributes:
+        detail: What it waits for, why it was lost, or why its result was not kept.
+        result_omitted: Whether its function answered more than could be kept.
+    """
 
     receipt: str
     function_id: str
@@ -64,6 +73,7 @@ class StepView(msgspec.Struct, frozen=True, omit_defaults=True):
     began_at_ms: int = 0
     ended_at_ms: int = 0
     result: msgspec.Raw | None = None
+    result_omitted: bool = False
 
 
 class HoldView(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -77,7 +87,11 @@ class HoldView(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ChainRow(msgspec.Struct, frozen=True):
-    """One chain, as lists show it."""
+    """One chain, as lists show it.
+
+    Attributes:
+        namespace: The namespace of Temporal that keeps it.
+    """
 
     workflow_id: str
     run_id: str
@@ -87,6 +101,7 @@ class ChainRow(msgspec.Struct, frozen=True):
     ended_at_ms: int | None
     chain_id: str | None
     queue: str | None
+    namespace: str
 
 
 class ChainView(msgspec.Struct, frozen=True):
@@ -104,7 +119,7 @@ class ChainView(msgspec.Struct, frozen=True):
 
 
 class ChainPage(msgspec.Struct, frozen=True):
-    """A page of chains, newest first; `next` is the cursor of the page after it."""
+    """A page of chains, newest first in each namespace of Temporal; `next` is the cursor of the next one."""
 
     chains: list[ChainRow]
     next: str | None

@@ -16,6 +16,7 @@ from bridge.engine.functions import (
     FunctionRegistry,
     FunctionSchema,
 )
+from bridge.engine.handed_jobs import HandedJobs
 from bridge.engine.observation import CallStart, Enqueuer, Observer, all_of, broken_off
 from bridge.engine.tracing import baggage_for, new_traceparent, valid_traceparent
 from bridge.engine.triggers import Binding, TriggerRegistry, TriggerType
@@ -28,7 +29,7 @@ from bridge.errors import (
     WorkerGoneError,
 )
 from bridge.protocol.inbound import InvocationResult, RegisterFunction
-from bridge.protocol.outbound import CallFunction
+from bridge.protocol.outbound import CalledBy, CallFunction
 from bridge.protocol.payload import ABSENT, is_object, is_present
 
 __all__ = ["Engine", "Enqueuer", "Spawn", "decode_input"]
@@ -70,6 +71,7 @@ class Engine:
         observers: Told of every call, message and delivery.
         enqueuer: Where messages go that must not be lost.
         http_functions: Runs functions behind URLs; `None` when there are to be none.
+        handed_jobs: The jobs that handlers were given.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Engine:
         self.observers: list[Observer] = []
         self.enqueuer: Enqueuer | None = None
         self.http_functions: HttpFunctionProvider | None = None
+        self.handed_jobs = HandedJobs()
 
     def add_builtin(
         self,
@@ -236,11 +239,17 @@ class Engine:
         self, call: Call, worker: Worker, traceparent: str, on_done: OnDone
     ) -> tuple[Worker, Invocation] | None:
         invocation_id = self.new_id()
-        baggage = baggage_for(call.function_id, invocation_id, call.baggage)
+        function_id = worker.own_ids.get(call.function_id, call.function_id)
+        seal = self.handed_jobs.seal(call.job, function_id)
+        names_callers = worker.is_asked_for_its_handlers  # and gives no baggage back
+        baggage = baggage_for(call.function_id, invocation_id, call.baggage, None if names_callers else seal)
         if too_large := worker.refusal_of(call.payload_bytes, call.function_id, baggage):
             on_done(Outcome.failed(too_large))
             return None
-        function_id = worker.own_ids.get(call.function_id, call.function_id)
+        # Of deliveries there are no more than their queues have slots, and a refusal would cost an attempt.
+        if not call.is_delivery and (busy := worker.refusal_of_more()):
+            on_done(Outcome.failed(busy))
+            return None
         invocation = Invocation(
             id=invocation_id,
             function_id=function_id,
@@ -257,6 +266,7 @@ class Engine:
                 traceparent=traceparent,
                 baggage=baggage,
                 metadata=call.metadata,
+                caller=_caller(call, seal) if seal and names_callers else None,
             )
         )
         return worker, invocation
@@ -271,6 +281,13 @@ class Engine:
     def _function_offered(self, function_id: str) -> None:
         for listener in self.on_function_offered:
             listener(function_id)
+
+
+def _caller(call: Call, seal: str) -> CalledBy:
+    """Return who has called a handler, as its SDK names it again with every call that the handler makes."""
+    if call.caller is None:
+        return CalledBy(worker_id="iii-temporal", worker_name="iii-queue", invocation_id=seal)
+    return CalledBy(worker_id=call.caller.id, worker_name=call.caller.info.name or "", invocation_id=seal)
 
 
 def _counted(backlog: Backlog, size_bytes: int) -> OnDone:

@@ -52,6 +52,11 @@ class Function:
         """The worker it leaves with; `None` for the bridge's own."""
         return self.provider if isinstance(self.provider, Worker) else self.registrar
 
+    @property
+    def has_room(self) -> bool:
+        """Whether another call may wait for who runs it."""
+        return not isinstance(self.provider, Worker) or self.provider.has_room()
+
 
 @dataclass(slots=True)
 class _Offers:
@@ -68,10 +73,13 @@ class _Offers:
     turn: int = 0
 
     def take_turn(self) -> Function | None:
-        if not self.replicas:
-            return self.builtin
-        self.turn = (self.turn + 1) % len(self.replicas)
-        return self.replicas[self.turn]
+        chosen = self.builtin
+        for _ in self.replicas:
+            self.turn = (self.turn + 1) % len(self.replicas)
+            chosen = self.replicas[self.turn]
+            if chosen.has_room:
+                break
+        return chosen
 
     @property
     def all(self) -> list[Function]:
@@ -141,7 +149,7 @@ class FunctionRegistry:
         self._offered_by.pop(worker, None)
 
     def pick(self, function_id: str, namespace: str = DEFAULT_NAMESPACE) -> Function | None:
-        """Choose who runs the next call: the providers take turns."""
+        """Choose who runs the next call: the providers take turns, those that have room."""
         entry = self._functions.get((namespace, function_id))
         return entry.take_turn() if entry else None
 

@@ -24,14 +24,19 @@ __all__ = [
     "Enqueuer",
     "ObservedEnqueuer",
     "Observer",
+    "OnAnswered",
     "OnEnd",
     "QueueState",
+    "RequestStart",
     "all_of",
     "broken_off",
 ]
 
 OnEnd = Callable[[ErrorBody | None], None]
 """Told how something ended: with an error, or well."""
+
+OnAnswered = Callable[[int | None], None]
+"""Told the status with which a request was answered; `None` if its client left before."""
 
 BROKEN_OFF = "cancelled"
 """The error code of what ended without anybody waiting for its end."""
@@ -40,6 +45,26 @@ POSTPONED = "postponed"
 """The error code of a delivery that could not begin; it does not count as an attempt of its message."""
 
 Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStart:
+    """A request of an HTTP client that has found its route.
+
+    Attributes:
+        function_id: Who handles it.
+        route: The path of the trigger, with its parameters.
+        path: The path of the request.
+        parent: The trace context of the client.
+        traceparent: The trace context of everything that the request leads to.
+    """
+
+    function_id: str
+    method: str
+    route: str
+    path: str
+    parent: str | None
+    traceparent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +164,9 @@ class DeadLetterLimit:
 
 class Observer:
     """Watches the work of a bridge: told what begins, each method may return what is told of the end."""
+
+    def request_started(self, start: RequestStart) -> OnAnswered | None:
+        """Note a request of an HTTP client."""
 
     def call_started(self, start: CallStart) -> OnDone | None:
         """Note a call."""

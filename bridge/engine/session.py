@@ -129,6 +129,8 @@ class WorkerSession:
         except RemoteProtocolError as exc:
             self._refuse(frame, exc)
             return
+        if isinstance(message, RegisterFunction) and len(self._worker.asked_to_offer) < MOST_REGISTRATIONS:
+            self._worker.asked_to_offer.add(message.id)  # at once: calls need not wait for registrations
         if self._held is not None and self._must_wait(message):
             self._held.append(message)
             self._held_bytes += len(frame)

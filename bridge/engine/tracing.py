@@ -7,11 +7,13 @@ from urllib.parse import quote
 
 __all__ = [
     "BAGGAGE_KEY",
+    "SEAL_KEY",
     "baggage_for",
     "baggage_without_tags",
     "continue_trace",
     "invocation_in_baggage",
     "new_traceparent",
+    "seal_in_baggage",
     "trace_id_of",
     "valid_traceparent",
 ]
@@ -19,13 +21,16 @@ __all__ = [
 BAGGAGE_KEY = "iii-temporal.invocation"
 """The baggage entry that leads a nested call back to the invocation it was made in."""
 
+SEAL_KEY = "iii-temporal.job"
+"""The baggage entry that leads it back to the job, should its bridge know the invocation no longer."""
+
 _FUNCTION_KEY = "iii.function.id"
 """The baggage entry that names the function which runs."""
 
-_REPLACED_KEYS = frozenset({BAGGAGE_KEY, _FUNCTION_KEY})
+_REPLACED_KEYS = frozenset({BAGGAGE_KEY, SEAL_KEY, _FUNCTION_KEY})
 
-_TAG_KEYS = frozenset({"iii.tag.kind", "iii.tag.display_name", "iii.tag.hidden"})
-"""The baggage entries that describe the span of an enqueuer."""
+_NOT_FOR_DELIVERIES = frozenset({SEAL_KEY, "iii.tag.kind", "iii.tag.display_name", "iii.tag.hidden"})
+"""The baggage entries of an enqueuer that say nothing of what it enqueues."""
 
 _BAGGAGE_CHARACTERS = "!#$&'()*+-./:<=>?@[]^_`{|}~"
 """What, beside letters and digits, stands for itself in a baggage value (W3C Baggage §3.3.1.3)."""
@@ -69,27 +74,32 @@ def continue_trace(traceparent: str | None, span_source: str) -> str:
     return f"00-{trace_id}-{new_traceparent(span_source)[36:52]}-{flags}"
 
 
-def baggage_for(function_id: str, invocation_id: str, baggage: str | None) -> str:
+def baggage_for(function_id: str, invocation_id: str, baggage: str | None, seal: str | None = None) -> str:
     """Return the baggage of a caller for the function that is called (spec 01 §4.8).
 
-    The entries that name the function and the invocation are replaced, never appended: they must be those of
-    the innermost call.
+    The entries that name the function, the invocation and its job are replaced, never appended: they must be
+    those of the innermost call.
     """
     entries = _entries_but(baggage, _REPLACED_KEYS) if baggage else []
-    return ",".join([*entries, _function_entry(function_id), f"{BAGGAGE_KEY}={invocation_id}"])
+    own = [_function_entry(function_id), f"{BAGGAGE_KEY}={invocation_id}"]
+    if seal is not None:
+        own.append(f"{SEAL_KEY}={seal}")
+    return ",".join([*entries, *own])
 
 
 def baggage_without_tags(baggage: str | None) -> str | None:
     """Return the baggage of an enqueuer as a delivery takes it on (spec 02 §3.1)."""
-    return ",".join(_entries_but(baggage, _TAG_KEYS)) or None if baggage else None
+    return ",".join(_entries_but(baggage, _NOT_FOR_DELIVERIES)) or None if baggage else None
 
 
 def invocation_in_baggage(baggage: str) -> str | None:
     """Return the invocation id in our baggage entry, if the entry is there."""
-    for entry in baggage.split(","):
-        if _key_of(entry) == BAGGAGE_KEY:
-            return entry.partition("=")[2].partition(";")[0].strip()
-    return None
+    return _value_of(BAGGAGE_KEY, baggage)
+
+
+def seal_in_baggage(baggage: str) -> str | None:
+    """Return the sealed job in our baggage entry, if the entry is there."""
+    return _value_of(SEAL_KEY, baggage)
 
 
 @lru_cache(maxsize=1024)
@@ -100,6 +110,13 @@ def _function_entry(function_id: str) -> str:
 
 def _entries_but(baggage: str, keys: Container[str]) -> list[str]:
     return [entry for entry in baggage.split(",") if entry.strip() and _key_of(entry) not in keys]
+
+
+def _value_of(key: str, baggage: str) -> str | None:
+    for entry in baggage.split(","):
+        if _key_of(entry) == key:
+            return entry.partition("=")[2].partition(";")[0].strip()
+    return None
 
 
 def _key_of(entry: str) -> str:

@@ -93,10 +93,13 @@ class WorkerTriggers:
 
         Raises:
             CapacityError: It is larger than the worker's SDK can take.
+            BusyError: Too much waits for the worker already.
         """
         texts = (binding.id, binding.trigger_type, binding.function_id)
         if too_large := self.worker.refusal_of(len(binding.config) + len(binding.metadata), *texts):
             raise too_large
+        if busy := self.worker.refusal_of_more():
+            raise busy
         self.worker.send(
             TriggerBound(
                 id=binding.id,

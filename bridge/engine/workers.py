@@ -8,7 +8,7 @@ import msgspec
 from bridge.engine.access import OPEN, Access
 from bridge.engine.backlog import Backlog
 from bridge.engine.calls import DEFAULT_NAMESPACE, Invocation
-from bridge.errors import CapacityError
+from bridge.errors import BusyError, CapacityError
 from bridge.protocol.outbound import OutboundMessage
 
 __all__ = ["REGISTER_WORKER", "Worker", "WorkerInfo", "WorkerMetrics"]
@@ -19,6 +19,11 @@ REGISTER_WORKER = "engine::workers::register"
 
 def _nothing(*_: object) -> None:
     """Do nothing."""
+
+
+def _always() -> bool:
+    """Answer yes."""
+    return True
 
 
 MIB = 1024 * 1024
@@ -77,12 +82,14 @@ class Worker:
         user_agent: What the connection's request named as its origin; of the SDKs only Python's names one.
         access: What it may do on its listener.
         own_ids: For each function that is kept under another id than the worker knows: the worker's.
+        asked_to_offer: The functions that it has asked to offer, under its own ids.
         executing: The calls it has been given and not answered, by invocation id.
         latest_metrics: The newest report of its process, if its SDK makes any and telemetry is kept.
         backlog: What it asked of the bridge itself and has not got yet.
         namespace: Where its registrations go.
         settle_namespace: Decides the namespace, once: registrations that waited for it take effect.
         close: Ends the connection in good order, after the messages that wait.
+        has_room: Tells whether more calls may wait for it.
     """
 
     id: str
@@ -95,12 +102,14 @@ class Worker:
     access: Access = OPEN
     info: WorkerInfo = field(default_factory=WorkerInfo)
     own_ids: dict[str, str] = field(default_factory=dict)
+    asked_to_offer: set[str] = field(default_factory=set)
     executing: dict[str, Invocation] = field(default_factory=dict)
     latest_metrics: WorkerMetrics | None = None
     backlog: Backlog = field(default_factory=Backlog)
     namespace: str = DEFAULT_NAMESPACE
     settle_namespace: Callable[[str | None], None] = _nothing
     close: Callable[[], None] = _nothing
+    has_room: Callable[[], bool] = _always
 
     @property
     def is_asked_for_its_handlers(self) -> bool:
@@ -136,6 +145,15 @@ class Worker:
             f"({self.info.runtime} SDK {self.info.version or 'of unknown version'}) takes at most "
             f"{self.payload_limit_bytes}. Send the data through a channel, or upgrade the worker's iii SDK: "
             "Python takes 64 MiB from 0.24.5 on."
+        )
+
+    def refusal_of_more(self) -> BusyError | None:
+        """Return why nobody may call this worker now, if so: it takes calls more slowly than they come."""
+        if self.has_room():
+            return None
+        return BusyError(
+            f"Worker {self.info.name or self.id} takes its calls more slowly than they come, and so many "
+            "wait that no more may (`iii-temporal.worker_outbox`). Call it less often, or run more like it."
         )
 
     @property

@@ -17,7 +17,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from temporalio.api.common.v1 import Payload, Payloads
-from temporalio.converter import PayloadCodec
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -40,13 +39,14 @@ class CodecServer:
     """Encodes and decodes for those whom it trusts.
 
     Args:
-        codec: What the bridge writes and reads payloads with.
+        encode: Returns payloads as Temporal is to keep them.
+        decode: Returns payloads as they were.
         entrance: How clients get in; a preflight request of a browser needs no token.
         origins: The web pages that may ask, for example `http://127.0.0.1:8233`.
     """
 
-    def __init__(self, codec: PayloadCodec, entrance: Entrance, origins: Sequence[str]) -> None:
-        self._codec = codec
+    def __init__(self, encode: Convert, decode: Convert, entrance: Entrance, origins: Sequence[str]) -> None:
+        self._convert = {"encode": encode, "decode": decode}
         self._entrance = entrance
         app = Starlette(
             routes=[
@@ -107,10 +107,10 @@ class CodecServer:
             await asyncio.wait(set(self._state.tasks), timeout=_CLOSE_TIMEOUT_S)
 
     async def _encode(self, request: Request) -> Response:
-        return await self._answer(request, self._codec.encode)
+        return await self._answer(request, self._convert["encode"])
 
     async def _decode(self, request: Request) -> Response:
-        return await self._answer(request, self._codec.decode)
+        return await self._answer(request, self._convert["decode"])
 
     async def _answer(self, request: Request, convert: Convert) -> Response:
         if not self._entrance.admits(request.headers.getlist("authorization")):

@@ -28,7 +28,7 @@ from bridge.listeners.outbox import Outbox, OutboxEndedError
 from bridge.listeners.peer_connection import PeerConnection
 from bridge.listeners.pressure import Pressure, note_pressure
 from bridge.protocol import codec
-from bridge.protocol.outbound import OutboundMessage
+from bridge.protocol.outbound import CallFunction, OutboundMessage, TriggerBound, TriggerUnbound
 
 __all__ = ["SocketLimits", "WorkerSocket"]
 
@@ -50,11 +50,15 @@ class SocketLimits:
 
     Attributes:
         message_bytes: The largest frame taken; a larger one ends the connection.
-        outbox_messages: How many messages may wait for a peer that does not read.
-        outbox_bytes: How many bytes may wait for it.
+        outbox_messages: How many calls may wait for a peer that does not read.
+        outbox_bytes: How many bytes of calls, and how many of answers, may wait for it.
+        outbox_patience_s: How long the connection of who fills the outbox of a peer is not read while that
+            peer takes nothing. Far less than the 20 s after which SDKs take the bridge for dead, because
+            their pings wait as well.
         handshake_timeout_s: How long the upgrade may take, and then the auth function.
         ping_interval_s: How often a quiet peer is pinged.
-        ping_timeout_s: After how long without an answer a peer counts as gone.
+        ping_timeout_s: After how long without an answer, or without taking anything of what waits for it, a
+            peer counts as gone.
         close_timeout_s: How long a peer may take to answer a close frame before it is dropped.
         namespace_grace_s: How long registrations wait for the worker to name its namespace (spec 01 §3.3).
         backlog: How much the bridge itself does for it at a time.
@@ -63,6 +67,7 @@ class SocketLimits:
     message_bytes: int = 64 * 1024 * 1024
     outbox_messages: int = 10_000
     outbox_bytes: int = 128 * 1024 * 1024
+    outbox_patience_s: float = 5
     handshake_timeout_s: float = 10
     ping_interval_s: float = 20
     ping_timeout_s: float = 20
@@ -177,13 +182,21 @@ class WorkerSocket:
             await self._routes[path](connection, access)
 
     async def _serve_worker(self, connection: ServerConnection, access: Access) -> None:
-        outbox = Outbox(max_messages=self._limits.outbox_messages, max_bytes=self._limits.outbox_bytes)
+        outbox = Outbox(
+            max_messages=self._limits.outbox_messages,
+            max_bytes=self._limits.outbox_bytes,
+            patience_s=self._limits.outbox_patience_s,
+            on_full=lambda: log.warning("calls refused: too many wait for the worker", worker_id=worker.id),
+        )
 
         def send(message: OutboundMessage) -> None:
-            if not outbox.is_closed and not outbox.put(codec.encode(message)):
-                log.warning("worker dropped: it does not read its messages", worker_id=worker.id)
+            frame = codec.encode(message)
+            if isinstance(message, CallFunction | TriggerBound | TriggerUnbound):
+                outbox.put_call(frame)
+                note_pressure(outbox, len(frame))
+            elif not outbox.is_closed and not outbox.put(frame):
+                log.warning("worker dropped: it does not read what it asked for", worker_id=worker.id)
                 connection.transport.abort()
-            note_pressure(outbox, message)
 
         pressure = Pressure()
         pressure.begin()
@@ -197,6 +210,7 @@ class WorkerSocket:
             access=access,
             user_agent=_user_agent(connection),
             close=outbox.end,
+            has_room=lambda: not outbox.is_full,
             backlog=Backlog(self._limits.backlog),
         )
         try:
@@ -216,10 +230,10 @@ class WorkerSocket:
                 finally:
                     grace.cancel()
                     session.close()
+                    outbox.abandon()
                     writer.cancel()
         except* ConnectionClosed:
-            if pressure.is_high:
-                await pressure.relieve()
+            pass
 
     async def _read(
         self, connection: ServerConnection, session: WorkerSession, worker: Worker, pressure: Pressure
@@ -231,7 +245,8 @@ class WorkerSocket:
                 session.receive(frame)
             if worker.backlog.is_full and not await worker.backlog.wait_for_room():
                 log.warning("calls refused: too many are in progress", worker_id=worker.id)
-            await pressure.relieve()
+            if pressure.is_high:
+                await pressure.relieve()
 
     async def _serve_telemetry(self, connection: ServerConnection, _: Access) -> None:
         async for frame in _frames(connection):

@@ -7,16 +7,16 @@ from bridge.stores import open_store
 from bridge.temporal.interop.access import Namespaces
 from bridge.temporal.interop.schedules import TemporalWorkflowSchedules
 from bridge.temporal.interop.workflows import TemporalWorkflows
-from bridge.temporal.service import TemporalService
+from bridge.temporal.services import TemporalServices
 
 __all__ = ["open_interop"]
 
 
-async def open_interop(site: Site, temporal: TemporalService) -> ClosedWorkflows:
+async def open_interop(site: Site, temporal: TemporalServices) -> ClosedWorkflows:
     """Let functions use other people's workflows, as far as the configuration allows."""
     block = site.config.temporal
     rules = workflow_rules(block)
-    namespaces = Namespaces(temporal.connection)
+    namespaces = Namespaces([each.connection for each in temporal.all])
     workflows = TemporalWorkflows(namespaces, rules)
     TemporalFunctions(workflows, TemporalWorkflowSchedules(namespaces, rules)).register(site.engine)
     DeclaredWorkflows(workflows, declared_workflows(block)).register(site.engine)
@@ -24,6 +24,6 @@ async def open_interop(site: Site, temporal: TemporalService) -> ClosedWorkflows
     if site.config.state is not None:
         store = await open_store(site.config.state.adapter, f"{block.prefix}:interop")
         site.closing.push_async_callback(store.close)
-    closed = ClosedWorkflows(workflows, store, temporal.enqueuer.enqueue_once, unix_ms)
+    closed = ClosedWorkflows(workflows, store, temporal.enqueue_once, unix_ms)
     closed.register(site.engine)
     return closed

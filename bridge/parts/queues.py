@@ -13,6 +13,7 @@ from bridge.builtins.queue import (
     DeadLetterWatch,
     DurableTopics,
     KnownQueues,
+    Link,
     QueueFunctions,
 )
 from bridge.config import BridgeConfig
@@ -27,10 +28,9 @@ from bridge.settings import (
     topic_settings,
 )
 from bridge.temporal.alarms import DeadLetterAlarms
-from bridge.temporal.schedules import TemporalSchedules
-from bridge.temporal.service import TemporalService
+from bridge.temporal.services import TemporalServices
 from bridge.temporal.shared_look import SharedLook
-from bridge.temporal.statistics import QueueStatistics
+from bridge.temporal.spread.statistics import SpreadStatistics
 from bridge.temporal.web_ui import workflow_page
 
 __all__ = ["look_at_queues", "open_cron", "open_queues", "open_topics", "watch_dead_letters"]
@@ -38,38 +38,30 @@ __all__ = ["look_at_queues", "open_cron", "open_queues", "open_topics", "watch_d
 _PARTING_TIMEOUT_S = 5
 
 
-def look_at_queues(site: Site, temporal: TemporalService) -> ReadQueues:
+def look_at_queues(site: Site, temporal: TemporalServices) -> ReadQueues:
     """Return how everybody here asks about the queues."""
     names = _known_queues(site, temporal).internal_queues
-    read = QueueStatistics(temporal.connection, temporal.tenancy, temporal.dead_letters, names).read
-    return SharedLook(read, time.monotonic).read
+    return SharedLook(SpreadStatistics(temporal.statistics(), names).read, time.monotonic).read
 
 
-def watch_dead_letters(site: Site, temporal: TemporalService, look: ReadQueues) -> DeadLetterWatch:
+def watch_dead_letters(site: Site, temporal: TemporalServices, look: ReadQueues) -> DeadLetterWatch:
     """Notice when a queue has too many dead letters."""
     return DeadLetterWatch(
         site.engine,
         LiveMapping(site.live, dead_letter_limits),
         look,
-        DeadLetterAlarms(temporal.connection, temporal.tenancy),
+        DeadLetterAlarms(temporal.home.connection, temporal.home.tenancy),
         unix_ms,
     )
 
 
-def open_queues(site: Site, temporal: TemporalService, look: ReadQueues) -> None:
+def open_queues(site: Site, temporal: TemporalServices, look: ReadQueues) -> None:
     """Offer the functions on queues, chains and dead letters, and let the queues follow the configuration."""
-    block = site.config.temporal
-
-    def link(workflow_id: str, run_id: str) -> str | None:
-        if block.ui_url is None:
-            return None
-        return workflow_page(block.ui_url, block.namespace, workflow_id, run_id)
-
     known = _known_queues(site, temporal)
     QueueFunctions(
         temporal.dead_letters,
         known,
-        link=link,
+        link=_links(site, temporal),
         now_ms=unix_ms,
         read_queues=look,
         limits=LiveMapping(site.live, dead_letter_limits),
@@ -87,31 +79,45 @@ def open_queues(site: Site, temporal: TemporalService, look: ReadQueues) -> None
     site.live.on_change("iii-queue", apply)
 
 
-def open_topics(site: Site, temporal: TemporalService) -> DurableTopics:
+def open_topics(site: Site, temporal: TemporalServices) -> DurableTopics:
     """Provide durable topics."""
     topics = DurableTopics(
         site.engine,
-        temporal.topics,
+        temporal.home.topics,
         temporal.enqueue_copy,
-        temporal.enqueuer.enqueue_event,
+        temporal.enqueue_event,
         temporal,
         settings=topic_settings(site.config),
         defaults=subscriber_defaults(site.config),
     )
-    temporal.watches_chains = topics.chain_events.is_watched
+    temporal.watch_chains(topics.chain_events.is_watched)
     topics.register(site.engine)
     site.closing.push_async_callback(_in_time, topics.close)
     return topics
 
 
-def open_cron(site: Site, temporal: TemporalService) -> CronTriggers:
+def open_cron(site: Site, temporal: TemporalServices) -> CronTriggers:
     """Provide schedules, if they are served."""
-    schedules = TemporalSchedules(temporal.connection, temporal.tenancy)
-    cron = CronTriggers(site.engine, schedules, cron_settings(site.config), time.time_ns)
+    own, elsewhere = temporal.schedules()
+    cron = CronTriggers(site.engine, own, cron_settings(site.config), time.time_ns, elsewhere)
     if site.config.cron is not None:
         cron.register(site.engine)
     site.closing.push_async_callback(_in_time, cron.close)
     return cron
+
+
+def _links(site: Site, temporal: TemporalServices) -> Link:
+    """Return where the Web UI shows a run."""
+    pages = {
+        service.connection.address.keeper: (block.ui_url, block.namespace)
+        for service, block in zip(temporal.all, site.config.temporal.everywhere, strict=True)
+    }
+
+    def link(keeper: str, workflow_id: str, run_id: str) -> str | None:
+        ui_url, namespace = pages[keeper]
+        return workflow_page(ui_url, namespace, workflow_id, run_id) if ui_url else None
+
+    return link
 
 
 async def _in_time(part: Callable[[], Awaitable[None]]) -> None:
@@ -121,8 +127,8 @@ async def _in_time(part: Callable[[], Awaitable[None]]) -> None:
             await part()
 
 
-def _known_queues(site: Site, temporal: TemporalService) -> KnownQueues:
-    return KnownQueues(LiveMapping(site.live, _concurrency), temporal.topics)
+def _known_queues(site: Site, temporal: TemporalServices) -> KnownQueues:
+    return KnownQueues(LiveMapping(site.live, _concurrency), temporal.home.topics)
 
 
 def _concurrency(config: BridgeConfig) -> Mapping[str, int]:

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
 
 import msgspec
-import structlog
 
 from bridge.builtins.http_functions import HttpFunctions, HttpFunctionsSettings
 from bridge.builtins.observability import Observability, ObservabilitySettings
@@ -14,21 +13,16 @@ from bridge.config import BridgeConfig
 from bridge.engine.calls import Call
 from bridge.engine.observation import DeadLetterLimit
 from bridge.listeners.admin import AdminServer, Checks
-from bridge.listeners.codec import CodecServer
 from bridge.listeners.metrics import BridgeMetrics, ReadQueues
 from bridge.live import LiveMapping
 from bridge.log_level import set_log_level
 from bridge.parts.site import Site, unix_ms
 from bridge.protocol import payload
 from bridge.protocol.inbound import RegisterFunction
-from bridge.settings import dead_letter_limits, entrance, payload_settings
+from bridge.settings import dead_letter_limits, entrance
 from bridge.telemetry_settings import observability_settings
-from bridge.temporal.payload_codec import PayloadsCodec
 
-__all__ = ["open_admin", "open_codec", "open_observability"]
-
-
-log = structlog.get_logger("bridge.app")
+__all__ = ["open_admin", "open_observability"]
 
 
 async def open_admin(
@@ -66,19 +60,6 @@ async def open_admin(
     port = await server.start(block.host, block.port)
     site.closing.push_async_callback(server.close)
     return guard.url("http", block.host, port)
-
-
-async def open_codec(site: Site) -> None:
-    """Let Temporal's Web UI have payloads decoded, if the configuration says so."""
-    block = site.config.temporal.codec_endpoint
-    if block is None:
-        return
-    guard = entrance(block, site.certificates)
-    codec = PayloadsCodec(payload_settings(site.config.temporal))
-    server = CodecServer(codec, guard, block.allowed_origins)
-    port = await server.start(block.host, block.port)
-    site.closing.push_async_callback(server.close)
-    log.info("codec endpoint", url=guard.url("http", block.host, port))
 
 
 async def open_observability(site: Site) -> Observability:

@@ -54,10 +54,17 @@ class Enqueue(msgspec.Struct, frozen=True, tag_field="type", tag="enqueue"):
     queue: str
 
 
+class CallerParent(msgspec.Struct, frozen=True):
+    """Who has called the handler that makes a call: what the server said of it (spec 01 §4.7)."""
+
+    invocation_id: str | None = None
+
+
 class Caller(msgspec.Struct, frozen=True):
     """The handler that makes a call, as SDKs name it to a server with `observe.v1` (spec 01 §4.7)."""
 
     invocation_id: str | None = None
+    parent: CallerParent | None = None
 
 
 class _Inbound(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):

@@ -8,6 +8,7 @@ from bridge.protocol.payload import ABSENT
 __all__ = [
     "CallFunction",
     "CallResult",
+    "CalledBy",
     "HandshakeRefused",
     "ObserveResult",
     "OutboundMessage",
@@ -48,6 +49,18 @@ class RegistrationRejected(_Outbound, frozen=True, tag="registrationrejected"):
     function_id: str | None = None
 
 
+class CalledBy(msgspec.Struct, frozen=True):
+    """Who has called a handler. SDKs that know `observe.v1` name it again as the parent of their `caller`.
+
+    Attributes:
+        invocation_id: What the bridge wants to be told again, whatever it is.
+    """
+
+    worker_id: str
+    worker_name: str
+    invocation_id: str
+
+
 class CallFunction(_Outbound, frozen=True, tag="invokefunction"):
     """Call a function of the worker. `data` is always sent: the Rust SDK rejects the frame without it."""
 
@@ -57,6 +70,7 @@ class CallFunction(_Outbound, frozen=True, tag="invokefunction"):
     traceparent: str | None = None
     baggage: str | None = None
     metadata: msgspec.Raw = ABSENT
+    caller: CalledBy | None = None
 
 
 class CallResult(_Outbound, frozen=True, tag="invocationresult"):

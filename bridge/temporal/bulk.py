@@ -54,7 +54,6 @@ class BulkOperations:
         connection: The way to Temporal.
         tenancy: The names to use.
         heartbeat_timeout_ms: After how long a silent bridge counts as lost.
-        new_id: Makes fresh UUIDs.
     """
 
     def __init__(
@@ -63,32 +62,32 @@ class BulkOperations:
         tenancy: Callable[[], Tenancy],
         *,
         heartbeat_timeout_ms: int,
-        new_id: Callable[[], str],
     ) -> None:
         self._connection = connection
         self._tenancy = tenancy
         self._heartbeat_timeout_ms = heartbeat_timeout_ms
-        self._new_id = new_id
 
     async def start(
         self,
+        operation_id: str,
         queue: str,
         letters: LetterFilter,
         decision: Update,
         *,
         rate_per_s: float | None = None,
         limit: int | None = None,
-    ) -> str:
-        """Begin an operation and return its id.
+    ) -> None:
+        """Begin an operation.
 
         Args:
+            operation_id: By which it is asked for.
             queue: The name that it was asked for.
             letters: Which dead letters it is about.
             decision: What becomes of them.
             rate_per_s: How many per second at most; `None` as fast as it goes.
             limit: How many at most, the oldest; `None` all.
         """
-        operation_id, tenancy = self._new_id(), self._tenancy()
+        tenancy = self._tenancy()
         start = BulkStart(
             tenancy=tenancy,
             letters=letters,
@@ -107,7 +106,6 @@ class BulkOperations:
                 static_summary=f"{decision.removeprefix('iii.')} dead letters of {queue}"[:_SUMMARY_LENGTH],
                 rpc_timeout=_START_TIMEOUT,
             )
-        return operation_id
 
     async def wait(self, operation_id: str, within_s: float) -> BulkOperation | None:
         """Return an operation as soon as it has ended, or as it stands when the time is over.

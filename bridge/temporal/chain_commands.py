@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import msgspec
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.engine.calls import Call, Job
 from bridge.engine.chains import Target
 from bridge.errors import FunctionFailedError
 from bridge.temporal.enqueuer import TemporalEnqueuer
+from bridge.temporal.late_calls import LateCalls
 from bridge.temporal.sender import TemporalSender
 from workflows.contract import Hold, Message
 from workflows.names import receipt_at
@@ -28,6 +30,7 @@ class TemporalChainCommands:
     Args:
         enqueuer: Makes messages.
         sender: Brings them to the chains.
+        late_calls: What has become of the step whose handler asks.
         new_id: Makes fresh UUIDs.
         now_ms: The Unix time.
     """
@@ -36,11 +39,13 @@ class TemporalChainCommands:
         self,
         enqueuer: TemporalEnqueuer,
         sender: TemporalSender,
+        late_calls: LateCalls,
         new_id: Callable[[], str],
         now_ms: Callable[[], int],
     ) -> None:
         self._enqueuer = enqueuer
         self._sender = sender
+        self._late_calls = late_calls
         self._new_id = new_id
         self._now_ms = now_ms
 
@@ -66,6 +71,8 @@ class TemporalChainCommands:
             compensates=job.receipt or job.home,
         )
         async with self._enqueuer.accepting():
+            if job.is_doubtful:
+                await self._late_calls.standing_of(job, undo.receipt)
             lane = self._lane_of(job, undo)
             if not await _is_there(self._sender.owe(undo, bytes(payload), lane_workflow_id=lane)):
                 raise FunctionFailedError(
@@ -131,10 +138,6 @@ class TemporalChainCommands:
         receipt = self._receipt(job, first, event, receipts)
         if job is not None and receipt in job.children:
             return receipt
-        if job is None or job.is_undoing:
-            # Nothing encloses it, or what does begins no more steps: a chain of its own.
-            first = replace(first, home=receipt, chain_id=job.chain_id if job else receipt)
-            second = second and replace(second, home=first.home, chain_id=first.chain_id)
         hold = Hold(
             receipt=receipt,
             then=first,
@@ -143,10 +146,29 @@ class TemporalChainCommands:
             receipts=receipts,
             until_ms=self._now_ms() + timeout_ms if timeout_ms is not None else None,
         )
-        lane = self._lane_of(job, first) if job and not job.is_undoing else None
+        if job is None or job.is_undoing:
+            # Nothing encloses it, or what does begins no more steps: a chain of its own.
+            hold = _at_home(hold, receipt, job.chain_id if job else receipt)
         async with self._enqueuer.accepting():
-            await self._sender.hold(hold, bytes(payload), lane_workflow_id=lane)
-        return receipt
+            if job is not None and job.is_doubtful:
+                wanted = await self._late_calls.wanted(job, receipt)
+                if wanted is None:
+                    return receipt
+                hold = replace(hold, receipt=wanted)
+            return await self._give(job, hold, payload)
+
+    async def _give(self, job: Job | None, hold: Hold, payload: msgspec.Raw) -> str:
+        """Have the job's chain hold something, or one of its own if that has ended and had it not."""
+        lane = self._lane_of(job, hold.then) if job and not job.is_undoing else None
+        if await _is_there(self._sender.hold(hold, bytes(payload), lane_workflow_id=lane)):
+            return hold.receipt
+        if job is None or hold.then.home == hold.receipt:  # its own chain, which has had it
+            return hold.receipt
+        wanted = await self._late_calls.wanted(job, hold.receipt)
+        if wanted is not None:
+            apart = _at_home(hold, wanted, hold.then.chain_id)
+            await _is_there(self._sender.hold(apart, bytes(payload), lane_workflow_id=None))
+        return wanted or hold.receipt
 
     def _prepare(self, call: Call, target: Target, payload: msgspec.Raw) -> Message:
         asked = replace(call, function_id=target.function_id, namespace=target.namespace, data=payload)
@@ -163,6 +185,13 @@ class TemporalChainCommands:
     def _lane_of(self, job: Job, message: Message) -> str | None:
         """Return the lane that runs the step itself, if one does."""
         return None if job.workflow_id == self._sender.chain_of(message) else job.workflow_id
+
+
+def _at_home(hold: Hold, home: str, chain_id: str) -> Hold:
+    """Return what a chain of its own holds, under the receipt that is in the id of that chain."""
+    otherwise = replace(hold.otherwise, home=home, chain_id=chain_id) if hold.otherwise else None
+    then = replace(hold.then, home=home, chain_id=chain_id)
+    return replace(hold, receipt=home, then=then, otherwise=otherwise)
 
 
 def _receipt_after(restarts: int, receipt: str) -> str:
@@ -182,9 +211,11 @@ def _check_size(what: str, data: msgspec.Raw) -> None:
 
 
 async def _is_there(signalling: Awaitable[None]) -> bool:
-    """Signal a workflow; answers whether it ran."""
+    """Signal a workflow; answers whether it ran, or has begun with it."""
     try:
         await signalling
+    except WorkflowAlreadyStartedError:
+        return False
     except RPCError as exc:
         if exc.status is RPCStatusCode.NOT_FOUND:
             return False

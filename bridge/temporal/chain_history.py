@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 import msgspec
+from temporalio.api.common.v1 import Payload
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.common import RawValue
+
+from workflows.results import OMITTED
 
 __all__ = ["Delivered", "delivered_in"]
 
@@ -27,11 +30,18 @@ class Delivered:
 
     Attributes:
         has_ended: Whether its function has answered, with a result or with its last error.
-        result: JSON; `None` when it has not succeeded.
+        result: JSON; `None` when it has not succeeded, or its result could not be kept.
+        omission: Why its result could not be kept.
     """
 
     has_ended: bool
     result: msgspec.Raw | None = None
+    omission: str | None = None
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether its function has answered with a result."""
+        return self.result is not None or self.omission is not None
 
 
 async def delivered_in(client: Client, workflow_id: str, run_id: str | None) -> dict[str, Delivered]:
@@ -53,12 +63,19 @@ async def delivered_in(client: Client, workflow_id: str, run_id: str | None) -> 
             completed = event.activity_task_completed_event_attributes
             if (done := receipts.get(completed.scheduled_event_id)) is not None:
                 (value,) = await client.data_converter.decode(completed.result.payloads, [RawValue])
-                found[done] = Delivered(has_ended=True, result=msgspec.Raw(value.payload.data))
+                found[done] = _succeeded(value.payload)
         elif event.HasField("activity_task_failed_event_attributes"):
             failed = event.activity_task_failed_event_attributes
             if (lost := receipts.get(failed.scheduled_event_id)) is not None:
                 found[lost] = Delivered(has_ended=True)
     return found
+
+
+def _succeeded(result: Payload) -> Delivered:
+    omission = result.metadata.get(OMITTED)
+    if omission is not None:
+        return Delivered(has_ended=True, omission=omission.decode())
+    return Delivered(has_ended=True, result=msgspec.Raw(result.data))
 
 
 async def _receipt(client: Client, event: HistoryEvent) -> str | None:

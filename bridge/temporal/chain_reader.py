@@ -1,6 +1,5 @@
 """Chains, read by whoever has a receipt: what has become of a message, and of everything it led to."""
 
-import asyncio
 import base64
 import binascii
 from collections.abc import AsyncIterator, Callable
@@ -8,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 from temporalio.client import (
     WorkflowExecution,
     WorkflowExecutionStatus,
@@ -27,7 +25,7 @@ from bridge.engine.chains import (
     StepView,
 )
 from bridge.errors import EngineError, FunctionFailedError
-from bridge.temporal.chain_history import delivered_in
+from bridge.temporal.chain_history import Delivered, delivered_in
 from bridge.temporal.connection import TemporalConnection
 from bridge.temporal.lanes import Lanes
 from bridge.temporal.query_text import quoted
@@ -46,8 +44,6 @@ from workflows.names import chain_id, receipt_tag, search_text
 __all__ = ["ChainReader"]
 
 _CANDIDATES = 20
-_FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 1.0
 _RPC_TIMEOUT = timedelta(seconds=10)
 _STATUSES = {
     WorkflowExecutionStatus.RUNNING: "running",
@@ -126,7 +122,7 @@ class ChainReader:
                 return None
             results = await self._results(workflow_id, state) if with_results else {}
         return ChainView(
-            chain=_row(row, state),
+            chain=self._row(row, state),
             steps=[_step(record, results.get(record.receipt)) for record in state.steps],
             waiting=[_hold(hold) for hold in state.holds],
             compensations_owed=state.owed,
@@ -138,24 +134,12 @@ class ChainReader:
             place = await self._place(receipt, home)
             if place is None:
                 return await self._ending_in_a_lane(receipt)
-            record, result = place.record, None
+            record = place.record
             if record.status == StepStatus.COMPLETED:
                 delivered = await delivered_in(self._connection.client, place.workflow_id, record.run_id)
-                result = delivered[receipt].result if receipt in delivered else None
+                return _completed(receipt, delivered.get(receipt), place.workflow_id)
         error = record.detail if record.status == StepStatus.LOST else None
-        return Ending(receipt, record.status, result, error, place.workflow_id)
-
-    async def await_ending(self, receipt: str, timeout_s: float, home: str | None = None) -> Ending:
-        """Wait for a message to end; when the time is over, tell how far it has come."""
-        loop = asyncio.get_running_loop()
-        deadline_s, pause_s = loop.time() + timeout_s, _FIRST_PAUSE_S
-        while True:
-            ending = await self.ending(receipt, home)
-            left_s = deadline_s - loop.time()
-            if not (ending.is_open or ending.status == UNKNOWN) or left_s <= 0:
-                return ending
-            await asyncio.sleep(min(pause_s, left_s))
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+        return Ending(receipt, record.status, error=error, workflow_id=place.workflow_id)
 
     async def page(self, wanted: ChainFilter, limit: int, cursor: str | None) -> ChainPage:
         """List chains, newest first.
@@ -168,7 +152,7 @@ class ChainReader:
                 self._query(wanted), page_size=limit, next_page_token=_token(cursor)
             )
             await found.fetch_next_page()
-            rows = [_row(execution) for execution in found.current_page or ()]
+            rows = [self._row(execution) for execution in found.current_page or ()]
             following = found.next_page_token
         return ChainPage(rows, base64.urlsafe_b64encode(following).decode() if following else None)
 
@@ -176,9 +160,14 @@ class ChainReader:
         """Ask a chain to end and to compensate; answers whether it ran."""
         async with _temporal_errors():
             handle = self._connection.client.get_workflow_handle(workflow_id)
-            if (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
-                return False
-            await handle.cancel()
+            try:
+                if (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
+                    return False
+                await handle.cancel()
+            except RPCError as exc:
+                if exc.status is RPCStatusCode.NOT_FOUND:
+                    return False
+                raise
         return True
 
     async def lanes_of(self, receipt: str) -> list[WorkflowExecution]:
@@ -251,21 +240,19 @@ class ChainReader:
                 is_running = lane.status is WorkflowExecutionStatus.RUNNING
                 if is_running and await self._lanes.holds(lane.id, receipt):
                     return Ending(receipt, StepStatus.WAITING, workflow_id=lane.id)
-            elif delivered.result is not None:
-                return Ending(receipt, StepStatus.COMPLETED, delivered.result, workflow_id=lane.id)
+            elif delivered.has_succeeded:
+                return _completed(receipt, delivered, lane.id)
             else:
                 # A message that failed is handed to a chain, which is found as soon as it has it.
                 return Ending(receipt, StepStatus.RUNNING, workflow_id=lane.id)
         return Ending(receipt, UNKNOWN)
 
-    async def _results(self, workflow_id: str, state: ChainState) -> dict[str, msgspec.Raw]:
+    async def _results(self, workflow_id: str, state: ChainState) -> dict[str, Delivered]:
         runs = {record.run_id for record in state.steps if record.status == StepStatus.COMPLETED}
-        results: dict[str, msgspec.Raw] = {}
+        results: dict[str, Delivered] = {}
         for run_id in sorted(filter(None, runs)):
             delivered = await delivered_in(self._connection.client, workflow_id, run_id)
-            results |= {
-                receipt: each.result for receipt, each in delivered.items() if each.result is not None
-            }
+            results |= {receipt: each for receipt, each in delivered.items() if each.has_succeeded}
         return results
 
     def _query(self, wanted: ChainFilter) -> str:
@@ -289,37 +276,51 @@ class ChainReader:
             terms.append(f"StartTime < '{_time(wanted.started_before_ms)}'")
         return " AND ".join(terms)
 
+    def _row(self, execution: WorkflowExecution, state: ChainState | None = None) -> ChainRow:
+        attributes = execution.search_attributes
+        status = _STATUSES.get(execution.status, UNKNOWN) if execution.status is not None else UNKNOWN
+        if state is not None and state.is_undoing:
+            status = "compensating" if status == "running" else "compensated"
+        return ChainRow(
+            workflow_id=execution.id,
+            run_id=execution.run_id,
+            function_id=execution.workflow_type,
+            status=status,
+            started_at_ms=_unix_ms(execution.start_time),
+            ended_at_ms=_unix_ms(execution.close_time) if execution.close_time else None,
+            chain_id=_first(attributes.get(SearchAttribute.CHAIN)),
+            queue=_first(attributes.get(SearchAttribute.QUEUE)),
+            namespace=self._connection.address.namespace,
+        )
 
-def _row(execution: WorkflowExecution, state: ChainState | None = None) -> ChainRow:
-    attributes = execution.search_attributes
-    status = _STATUSES.get(execution.status, UNKNOWN) if execution.status is not None else UNKNOWN
-    if state is not None and state.is_undoing:
-        status = "compensating" if status == "running" else "compensated"
-    return ChainRow(
-        workflow_id=execution.id,
-        run_id=execution.run_id,
-        function_id=execution.workflow_type,
-        status=status,
-        started_at_ms=_unix_ms(execution.start_time),
-        ended_at_ms=_unix_ms(execution.close_time) if execution.close_time else None,
-        chain_id=_first(attributes.get(SearchAttribute.CHAIN)),
-        queue=_first(attributes.get(SearchAttribute.QUEUE)),
+
+def _completed(receipt: str, delivered: Delivered | None, workflow_id: str) -> Ending:
+    done = delivered or Delivered(has_ended=True)
+    return Ending(
+        receipt,
+        StepStatus.COMPLETED,
+        done.result,
+        workflow_id=workflow_id,
+        result_omitted=done.omission is not None,
+        detail=done.omission or "",
     )
 
 
-def _step(record: StepRecord, result: msgspec.Raw | None) -> StepView:
+def _step(record: StepRecord, delivered: Delivered | None) -> StepView:
+    done = delivered or Delivered(has_ended=False)
     return StepView(
         receipt=record.receipt,
         function_id=record.function_id,
         queue=record.queue,
         status=record.status,
-        detail=record.detail,
+        detail=done.omission or record.detail,
         parent=record.parent,
         compensates=record.compensates,
         enqueued_at_ms=record.enqueued_at_ms,
         began_at_ms=record.began_at_ms,
         ended_at_ms=record.ended_at_ms,
-        result=result,
+        result=done.result,
+        result_omitted=done.omission is not None,
     )
 
 

@@ -41,6 +41,7 @@ class DeadLetterEntry:
         payload: The message's payload, as raw JSON.
         listed_error: The error, as short as lists show it.
         workflow_id: Of the dead letter itself.
+        keeper: Names the namespace of Temporal that keeps it, on whichever server.
     """
 
     letter: DeadLetter
@@ -48,6 +49,7 @@ class DeadLetterEntry:
     listed_error: str
     workflow_id: str
     run_id: str
+    keeper: str
 
 
 class DeadLetters:
@@ -171,6 +173,7 @@ class DeadLetters:
             listed_error=error,
             workflow_id=execution.id,
             run_id=execution.run_id,
+            keeper=self._connection.address.keeper,
         )
 
     def _id(self, queue: str, receipt: str) -> str:

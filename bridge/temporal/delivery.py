@@ -32,6 +32,8 @@ class EngineDeliverer:
         engine: Routes the call.
         new_id: Makes fresh UUIDs.
         compensation_of: Tells what undoes a step once it has completed.
+        keeper: Who keeps the chains that the deliveries come from.
+        namespace: Its namespace of Temporal.
     """
 
     def __init__(
@@ -39,8 +41,13 @@ class EngineDeliverer:
         engine: Engine,
         new_id: Callable[[], str],
         compensation_of: Callable[[Message], Message | None],
+        *,
+        keeper: str,
+        namespace: str,
     ) -> None:
         self._engine = engine
+        self._keeper = keeper
+        self._namespace = namespace
         self._compensation_of = compensation_of
         self._new_id = new_id
         self._is_stopping = False
@@ -58,7 +65,8 @@ class EngineDeliverer:
 
         Cancellation: the handler keeps running, its answer is dropped.
         """
-        call = self._call(context, msgspec.Raw(data))
+        job = self._job(context)
+        call = self._call(context, job, msgspec.Raw(data))
         end = self._observe(context, call)
         error: ErrorBody | None = broken_off()
         try:
@@ -71,8 +79,9 @@ class EngineDeliverer:
             error = ErrorBody(POSTPONED, str(exc))
             raise
         finally:
+            job.is_doubtful = error is not None  # the handler may go on, beside the next attempt's
             end(error)
-        return answer
+        return replace(answer, delivery_id=job.delivery_id)
 
     async def _deliver(self, message: Message, call: Call) -> Answer:
         if self._is_stopping:
@@ -115,28 +124,33 @@ class EngineDeliverer:
         )
         return all_of(each.delivery_started(start) for each in self._engine.observers)
 
-    def _call(self, context: DeliveryContext, data: msgspec.Raw) -> Call:
+    def _job(self, context: DeliveryContext) -> Job:
         message = context.delivery.message
-        facts = _facts(context)
+        return Job(
+            chain_id=message.chain_id,
+            home=message.home,
+            workflow_id=context.workflow_id,
+            receipt=message.receipt,
+            delivery_id=self._new_id(),
+            children=frozenset(message.children),
+            restarts=message.restarts,
+            is_undoing=message.compensates is not None,
+            is_unwatched=message.is_unwatched,
+            keeper=self._keeper,
+            context=_facts(context, self._namespace),
+        )
+
+    def _call(self, context: DeliveryContext, job: Job, data: msgspec.Raw) -> Call:
+        message = context.delivery.message
         return Call(
             function_id=message.function_id,
             data=data,
             namespace=message.namespace,
-            metadata=_metadata(message, facts),
+            metadata=_metadata(message, job.context),
             # A fresh span in the trace of the enqueuer: it tells this attempt from every other one.
             traceparent=continue_trace(_trace_of(message), self._new_id()),
             baggage=baggage_without_tags(message.baggage),
-            job=Job(
-                chain_id=message.chain_id,
-                home=message.home,
-                workflow_id=context.workflow_id,
-                receipt=message.receipt,
-                children=frozenset(message.children),
-                restarts=message.restarts,
-                is_undoing=message.compensates is not None,
-                is_unwatched=message.is_unwatched,
-                context=facts,
-            ),
+            job=job,
         )
 
     def _result(self, outcome: Outcome) -> bytes:
@@ -158,12 +172,13 @@ def _trace_of(message: Message) -> str:
     return message.traceparent or new_traceparent(message.receipt, uuid.UUID(message.chain_id).hex)
 
 
-def _facts(context: DeliveryContext) -> dict[str, object]:
+def _facts(context: DeliveryContext, namespace: str) -> dict[str, object]:
     message = context.delivery.message
     facts: dict[str, object] = {
         "chain_id": message.chain_id,
         "workflow_id": context.workflow_id,
         "run_id": context.run_id,
+        "namespace": namespace,
         "step": message.function_id,
         "receipt": message.receipt,
         "queue": message.queue,

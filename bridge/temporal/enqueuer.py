@@ -6,22 +6,23 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import structlog
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.engine.calls import Call, Job
 from bridge.errors import EnqueueError
+from bridge.temporal.connection import TemporalAddress
 from bridge.temporal.dedupe_markers import DedupeKey, DedupeMarkers
+from bridge.temporal.late_calls import LateCalls
 from bridge.temporal.messages import MessageMaker, NamedQueue, dedupe_key
 from bridge.temporal.payload_fields import PayloadFields
 from bridge.temporal.sender import TemporalSender
-from workflows.contract import Message, Subscription
+from workflows.contract import MOST_BYTES_IN_TEMPORAL, Message, Subscription
 
-__all__ = ["MOST_BYTES_IN_TEMPORAL", "EnqueueSettings", "TemporalEnqueuer"]
+__all__ = ["EnqueueSettings", "TemporalEnqueuer"]
 
 log = structlog.get_logger("bridge.queue")
 
-MOST_BYTES_IN_TEMPORAL = 2 * 1024 * 1024 - 160 * 1024
-"""The largest payload of a message that Temporal itself keeps."""
 _STEP_PAYLOAD_BYTES = 16 * 1024
 """The largest payload of a handler's second and later messages that its chain keeps: Temporal ends a workflow
 whose history has 50 MiB."""
@@ -50,8 +51,9 @@ class TemporalEnqueuer:
 
     Args:
         sender: Brings them there.
+        late_calls: What has become of the step whose handler sends one.
         markers: Which messages are duplicates.
-        address: Of Temporal, for the texts of errors.
+        address: The namespace of Temporal that keeps the messages.
         queues: The named queues, by name.
         new_id: Makes fresh UUIDs.
         now_ms: The Unix time.
@@ -60,8 +62,9 @@ class TemporalEnqueuer:
     def __init__(
         self,
         sender: TemporalSender,
+        late_calls: LateCalls,
         markers: DedupeMarkers,
-        address: str,
+        address: TemporalAddress,
         queues: Mapping[str, NamedQueue],
         *,
         settings: EnqueueSettings,
@@ -69,6 +72,7 @@ class TemporalEnqueuer:
         now_ms: Callable[[], int],
     ) -> None:
         self._sender = sender
+        self._late_calls = late_calls
         self._markers = markers
         self._address = address
         self._settings = settings
@@ -79,8 +83,9 @@ class TemporalEnqueuer:
     async def enqueue(self, call: Call, queue: str, *, delay_ms: int = 0) -> str:
         """Accept a message and return its receipt.
 
-        A retried attempt that enqueues what an earlier attempt of the same step has enqueued gets the same
-        receipt, and nothing is sent twice; so does whoever enqueues a duplicate on a queue that drops them.
+        A retried attempt that enqueues what another attempt of the same step has enqueued, or enqueues later
+        because its handler goes on, gets the same receipt, and nothing is sent twice; so does whoever
+        enqueues a duplicate on a queue that drops them.
 
         Args:
             call: What to run.
@@ -88,7 +93,8 @@ class TemporalEnqueuer:
             delay_ms: How long the first delivery has to wait; the queue's own `delay_field` may say longer.
 
         Raises:
-            EnqueueError: The queue is unknown, the payload does not fit, or Temporal did not answer in time.
+            EnqueueError: The queue is unknown, the payload does not fit, Temporal did not answer in time, or
+                the handler that enqueues was given up for good.
 
         Cancellation: the message may or may not have been accepted.
         """
@@ -144,13 +150,18 @@ class TemporalEnqueuer:
     async def _accept(self, call: Call, queue: str, named: NamedQueue, delay_ms: int) -> str:
         fields = PayloadFields(queue, call.data)
         key = dedupe_key(named, fields)
-        message = self._maker.make(call, queue, named, fields, delay_ms)
-        if call.job is not None and message.receipt in call.job.children:
+        job, message = call.job, self._maker.make(call, queue, named, fields, delay_ms)
+        if job is not None and message.receipt in job.children:
             return message.receipt
         async with self.accepting():
+            if job is not None and job.is_doubtful:
+                wanted = await self._late_calls.wanted(job, message.receipt)
+                if wanted is None:
+                    return message.receipt
+                message = replace(message, receipt=wanted)
             if key is not None:
                 return await self._send_unless_duplicate(message, bytes(call.data), key)
-            await self._send(call.job, message, bytes(call.data))
+            await self._send(job, message, bytes(call.data))
         log.debug(
             "enqueued",
             step=message.receipt,
@@ -199,14 +210,18 @@ class TemporalEnqueuer:
     async def _send(self, job: Job | None, message: Message, payload: bytes) -> None:
         if job is None:
             await self._send_first(message, payload)
-        elif self._fits(job, payload):
+        elif self._is_kept_here(job) and self._fits(job, payload):
             await self._send_step(job, message, payload)
         else:
             await self._send_apart(message, payload)
 
+    def _is_kept_here(self, job: Job) -> bool:
+        """Tell whether the chain of a job is in this namespace: a workflow keeps nothing of another."""
+        return job.keeper == self._address.keeper
+
     def _fits(self, job: Job, payload: bytes) -> bool:
         """Tell whether a message may become a step of its enqueuer's chain, whose history has a limit."""
-        enqueued = sum(job.enqueued.values())
+        enqueued = max(sum(job.enqueued.values()), job.enqueued_before + 1)
         if job.is_undoing:
             return False  # the chain begins no more steps
         return enqueued <= self._settings.steps_per_handler and (
@@ -235,13 +250,19 @@ class TemporalEnqueuer:
                 await self._sender.add_step(message, payload)
             else:
                 await self._sender.add_step_for_lane(message, payload, lane_workflow_id=job.workflow_id)
+        except WorkflowAlreadyStartedError:
+            await self._send_after_the_end(job, message, payload)
         except RPCError as exc:
             if exc.status is not RPCStatusCode.NOT_FOUND:
                 raise
-            # The job has ended since, and its workflow with it.
-            await self._send_apart(message, payload)
+            await self._send_after_the_end(job, message, payload)
         else:
             await self._stand_in_line(message)
+
+    async def _send_after_the_end(self, job: Job, message: Message, payload: bytes) -> None:
+        """Send a message whose job has ended, and its workflow with it, unless that had it."""
+        if await self._late_calls.wanted(job, message.receipt) is not None:
+            await self._send_apart(message, payload)
 
     async def _stand_in_line(self, message: Message) -> None:
         """Have a step that its chain knows stand in its lane's line, if it has a group."""
@@ -265,7 +286,7 @@ class TemporalEnqueuer:
 
     def _no_answer(self) -> str:
         return (
-            f"Temporal at {self._address} did not answer within "
+            f"Temporal at {self._address.target} did not answer within "
             f"{self._settings.timeout_ms} ms, so no receipt can be given. Try again when it is back; "
             "enqueue works then without a restart."
         )

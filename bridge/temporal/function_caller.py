@@ -23,12 +23,12 @@ class FunctionActivitySettings:
 
     Attributes:
         functions: Their ids.
-        namespace: The namespace of iii in which they are looked up.
+        namespaces: The namespaces of iii in which they are looked up, the first that has one first.
         concurrency: How many such calls run on this bridge at the same time.
     """
 
     functions: tuple[Pattern, ...] = (Pattern("*"),)
-    namespace: str = DEFAULT_NAMESPACE
+    namespaces: tuple[str, ...] = (DEFAULT_NAMESPACE,)
     concurrency: int = 100
 
 
@@ -65,7 +65,7 @@ class EngineFunctionCaller:
             Call(
                 function_id=call.function_id,
                 data=msgspec.Raw(call.data),
-                namespace=self._settings.namespace,
+                namespace=self._namespace_of(call.function_id),
                 metadata=payload.encode({METADATA_KEY: call.facts}),
                 traceparent=self._traceparent(call),
                 baggage=baggage_without_tags(call.baggage),
@@ -77,6 +77,10 @@ class EngineFunctionCaller:
                 failed.code or "invocation_failed", failed.message, failed.stacktrace
             )
         return bytes(outcome.result) or bytes(payload.NULL)
+
+    def _namespace_of(self, function_id: str) -> str:
+        names = self._settings.namespaces
+        return next((each for each in names if self._engine.has_provider(function_id, each)), names[0])
 
     def _traceparent(self, call: ActivityCall) -> str:
         if given := valid_traceparent(call.traceparent):

@@ -5,7 +5,8 @@ The formats are those of Temporal's own samples, so that other codec servers wit
 
 import os
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from cryptography.exceptions import InvalidTag
@@ -14,14 +15,13 @@ from temporalio.api.common.v1 import Payload
 from temporalio.converter import (
     DataConverter,
     DefaultFailureConverterWithEncodedAttributes,
-    ExternalStorage,
     PayloadCodec,
 )
 
 from bridge.errors import EngineError
-from bridge.temporal.payload_store import DirectoryStore, StoreSettings
+from bridge.temporal.payload_storage import StoreSettings, is_reference, open_storage
 
-__all__ = ["PayloadKeys", "PayloadSettings", "PayloadsCodec", "data_converter"]
+__all__ = ["PayloadKeys", "PayloadSettings", "PayloadsCodec", "open_converter"]
 
 _ENCODING = "encoding"
 _COMPRESSED = b"binary/zlib"
@@ -72,8 +72,11 @@ class PayloadsCodec(PayloadCodec):
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Return payloads as Temporal is to keep them."""
-        return [self._encrypt(self._compress(payload)) for payload in payloads]
+        """Return payloads as Temporal is to keep them; what only says where one is stays readable."""
+        return [
+            payload if is_reference(payload) else self._encrypt(self._compress(payload))
+            for payload in payloads
+        ]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Return payloads as they were.
@@ -122,23 +125,23 @@ class PayloadsCodec(PayloadCodec):
             ) from exc
 
 
-def data_converter(settings: PayloadSettings) -> DataConverter:
-    """Return how the bridge writes and reads payloads.
+@asynccontextmanager
+async def open_converter(settings: PayloadSettings) -> AsyncIterator[DataConverter]:
+    """Give how the bridge writes and reads payloads, until the body ends.
 
     Encryption includes the texts and stacks of errors, which Temporal would otherwise show.
     """
-    if settings == PayloadSettings():
-        return DataConverter.default
-    converter = replace(DataConverter.default, payload_codec=PayloadsCodec(settings))
-    if settings.store is not None:
-        storage = ExternalStorage(
-            drivers=[DirectoryStore(settings.store.directory)],
-            payload_size_threshold=settings.store.from_bytes,
-        )
-        converter = replace(converter, external_storage=storage)
-    if settings.encryption is None:
-        return converter
-    return replace(converter, failure_converter_class=DefaultFailureConverterWithEncodedAttributes)
+    async with AsyncExitStack() as closing:
+        converter = DataConverter.default
+        if settings != PayloadSettings():
+            converter = replace(converter, payload_codec=PayloadsCodec(settings))
+        if settings.encryption is not None:
+            failures = DefaultFailureConverterWithEncodedAttributes
+            converter = replace(converter, failure_converter_class=failures)
+        if settings.store is not None:
+            storage = await closing.enter_async_context(open_storage(settings.store))
+            converter = replace(converter, external_storage=storage)
+        yield converter
 
 
 def _unwrapped(payload: Payload, readers: Mapping[bytes, Callable[[Payload], bytes]]) -> Payload:

@@ -7,10 +7,11 @@ from datetime import timedelta
 from types import MappingProxyType
 
 import structlog
-from temporalio.client import Client
 from temporalio.worker import Worker
 
-from activities.deliveries import Deliverer, Deliveries, TellChain
+from activities.deliveries import Deliverer, Deliveries, Payloads, TellChain
+from bridge.temporal.connection import TemporalConnection
+from bridge.temporal.delivered_payloads import leaving_large_ones
 from workflows.contract import Tenancy
 from workflows.names import queue_task_queue
 
@@ -57,11 +58,13 @@ class QueueWorkers:
 
     Args:
         deliverer: Runs the functions.
+        payloads: Where payloads are that Temporal does not keep.
         attempt_failed: Tells a chain that is watched of a failed attempt.
     """
 
-    def __init__(self, deliverer: Deliverer, attempt_failed: TellChain) -> None:
+    def __init__(self, deliverer: Deliverer, payloads: Payloads, attempt_failed: TellChain) -> None:
         self._deliverer = deliverer
+        self._payloads = payloads
         self._attempt_failed = attempt_failed
         self._wanted: dict[str, QueueWorker] = {}
         self._has_changed = asyncio.Event()
@@ -82,22 +85,27 @@ class QueueWorkers:
         self._has_changed.set()
 
     async def run(
-        self, client: Client, tenancy: Tenancy, *, stop: asyncio.Event, drain_timeout: timedelta
+        self,
+        connection: TemporalConnection,
+        tenancy: Tenancy,
+        *,
+        stop: asyncio.Event,
+        drain_timeout: timedelta,
     ) -> None:
         """Poll for work until told to stop, then let what runs finish.
 
         Args:
-            client: The connection to Temporal.
+            connection: The way to Temporal, once it has been reached.
             tenancy: The names to poll under.
             stop: Set to stop.
             drain_timeout: How long running deliveries may take to finish; then they are cut off.
 
         Cancellation: running deliveries are cut off and tried again later.
         """
-        deliveries = Deliveries(self._deliverer, self._attempt_failed)
+        deliveries = Deliveries(self._deliverer, self._payloads, self._attempt_failed)
         async with asyncio.TaskGroup() as tasks:
             stopping = tasks.create_task(stop.wait(), name="stop temporal workers")
-            running = _Running(client, tenancy, deliveries, tasks)
+            running = _Running(connection, tenancy, deliveries, tasks)
             try:
                 while not stopping.done():
                     self._has_changed.clear()
@@ -115,9 +123,13 @@ class _Running:
     """The workers of one connection."""
 
     def __init__(
-        self, client: Client, tenancy: Tenancy, deliveries: Deliveries, tasks: asyncio.TaskGroup
+        self,
+        connection: TemporalConnection,
+        tenancy: Tenancy,
+        deliveries: Deliveries,
+        tasks: asyncio.TaskGroup,
     ) -> None:
-        self._client = client
+        self._connection = connection
         self._tenancy = tenancy
         self._deliveries = deliveries
         self._tasks = tasks
@@ -138,7 +150,7 @@ class _Running:
             self._unfinished.add(task)
             task.add_done_callback(self._unfinished.discard)
         if added:
-            log.info("polling temporal", namespace=self._client.namespace, queues=sorted(added))
+            log.info("polling temporal", namespace=self._connection.address.namespace, queues=sorted(added))
 
     async def finish(self, at_most: timedelta) -> None:
         """Wait until the last delivery has ended, or the time is over.
@@ -150,9 +162,11 @@ class _Running:
 
     async def _poll(self, queue: str, polling: _Polling) -> None:
         worker = await self._worker(queue_task_queue(self._tenancy, queue), polling.settings)
+        self._connection.workers.add(worker)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run(), name=f"deliveries of {queue}")
             await polling.stop.wait()
+            self._connection.workers.finish(worker)
             await worker.shutdown()
 
     async def _worker(self, task_queue: str, settings: QueueWorker) -> Worker:
@@ -160,7 +174,7 @@ class _Running:
         while True:
             try:
                 return Worker(
-                    self._client,
+                    leaving_large_ones(self._connection.client),
                     task_queue=task_queue,
                     activities=[self._deliveries.deliver],
                     max_concurrent_activities=settings.concurrency,

@@ -91,9 +91,14 @@ class TemporalSender:
         await self._signal(self.chain_of(message), Signal.ENQUEUE, [Parcel(message), raw_value(payload)])
 
     async def add_step_for_lane(self, message: Message, payload: bytes, *, lane_workflow_id: str) -> None:
-        """Add a step that the handler of a lane's own message enqueued; its chain begins with the first."""
+        """Add a step that the handler of a lane's own message enqueued; its chain begins with the first.
+
+        Raises:
+            WorkflowAlreadyStartedError: The chain has begun before and ended.
+        """
         start = await self._begun_by_lane(message, lane_workflow_id)
-        await self._give_to_chain(start, message, Signal.ENQUEUE, [Parcel(message), raw_value(payload)])
+        arguments = [Parcel(message), raw_value(payload)]
+        await self._give_to_chain(start, message, Signal.ENQUEUE, arguments, begins_again=False)
 
     async def owe(self, undo: Message, payload: bytes, *, lane_workflow_id: str | None) -> None:
         """Have a chain that runs owe a compensation.
@@ -102,26 +107,34 @@ class TemporalSender:
             undo: The compensation.
             payload: Its payload.
             lane_workflow_id: The lane that runs the step itself; its chain may begin with this.
+
+        Raises:
+            WorkflowAlreadyStartedError: That chain has begun before and ended.
         """
         if lane_workflow_id is None:
             await self._signal(self.chain_of(undo), Signal.COMPENSATE, [undo, raw_value(payload)])
         else:
             start = await self._begun_by_lane(undo, lane_workflow_id)
-            await self._give_to_chain(start, undo, Signal.COMPENSATE, [undo, raw_value(payload)])
+            arguments = [undo, raw_value(payload)]
+            await self._give_to_chain(start, undo, Signal.COMPENSATE, arguments, begins_again=False)
 
     async def hold(self, hold: Hold, payload: bytes, *, lane_workflow_id: str | None) -> None:
-        """Have a chain hold something back; the chain begins with it if it does not run.
+        """Have a chain hold something back; the chain begins with it if there is none.
 
         Args:
             hold: What it waits for, and what it becomes.
             payload: What goes along.
             lane_workflow_id: The lane that runs the step itself which asks for it.
+
+        Raises:
+            WorkflowAlreadyStartedError: The chain has begun before and ended.
         """
         if lane_workflow_id is None:
             start = self._start(hold.then)
         else:
             start = await self._begun_by_lane(hold.then, lane_workflow_id)
-        await self._give_to_chain(start, hold.then, Signal.HOLD, [hold, raw_value(payload)])
+        arguments = [hold, raw_value(payload)]
+        await self._give_to_chain(start, hold.then, Signal.HOLD, arguments, begins_again=False)
 
     async def send_event(self, chain_workflow_id: str, name: str, payload: bytes) -> None:
         """Tell a chain of an event."""
@@ -216,14 +229,24 @@ class TemporalSender:
         return replace(self._start(message), lane_step=message.home, lane_id=lane_workflow_id)
 
     async def _give_to_chain(
-        self, start: ChainStart, message: Message, signal: Signal, arguments: list[Any]
+        self,
+        start: ChainStart,
+        message: Message,
+        signal: Signal,
+        arguments: list[Any],
+        *,
+        begins_again: bool = True,
     ) -> None:
         """Signal the chain that is a message's home, which begins if it does not run."""
+        reuse = (
+            WorkflowIDReusePolicy.ALLOW_DUPLICATE if begins_again else WorkflowIDReusePolicy.REJECT_DUPLICATE
+        )
         await self._connection.client.start_workflow(
             message.function_id,
             args=[start],
             id=self.chain_of(message),
             task_queue=task_queue(start.tenancy),
+            id_reuse_policy=reuse,
             start_signal=signal,
             start_signal_args=arguments,
             search_attributes=message_attributes(start.tenancy, message),

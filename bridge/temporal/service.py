@@ -2,21 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
-from temporalio.client import Client
+from temporalio.converter import DataConverter
 
 from activities.alerts import AlertActivities, Alerter
 from activities.annexes import Annexes
 from activities.bulk import BulkActivities
 from activities.functions import FunctionActivities
 from activities.operations import CronFirer, Operations, PublishEvents
-from bridge.engine.calls import Call
+from bridge.engine.chains import Ending
 from bridge.engine.engine import Engine
-from bridge.engine.observation import ObservedEnqueuer
 from bridge.temporal.bulk import BulkOperations
 from bridge.temporal.chain_commands import TemporalChainCommands
 from bridge.temporal.chain_reader import ChainReader
@@ -24,20 +23,23 @@ from bridge.temporal.compensations import Compensation, Compensations
 from bridge.temporal.connection import TemporalAddress, TemporalConnection
 from bridge.temporal.dead_letters import DeadLetters
 from bridge.temporal.dedupe_markers import DedupeMarkers
+from bridge.temporal.delivered_payloads import DeliveredPayloads
 from bridge.temporal.delivery import EngineDeliverer
 from bridge.temporal.end_watch import EndWatch
 from bridge.temporal.enqueuer import EnqueueSettings, TemporalEnqueuer
 from bridge.temporal.function_caller import EngineFunctionCaller, FunctionActivitySettings
 from bridge.temporal.lanes import Lanes
+from bridge.temporal.late_calls import AskStanding, LateCalls, Standings
 from bridge.temporal.messages import NamedQueue
 from bridge.temporal.queue_workers import QueueWorker, QueueWorkers
+from bridge.temporal.seal_keys import SealKeys
 from bridge.temporal.search_attributes import ensure_search_attributes
 from bridge.temporal.sender import TemporalSender
 from bridge.temporal.settler import BulkSettler
 from bridge.temporal.topics import TemporalTopics
 from bridge.temporal.waiting import WaitingMessages
 from bridge.temporal.workers import run_workers
-from workflows.contract import Pace, Subscription, Tenancy
+from workflows.contract import Pace, Tenancy
 
 __all__ = ["QueueSettings", "TemporalService", "TemporalSettings"]
 
@@ -67,6 +69,7 @@ class TemporalSettings:
         pace: How patient our workflows are.
         compensations: What undoes the functions' effects, by function id.
         function_activities: Which functions other people's workflows may call.
+        stored_bytes: The largest payload where large ones are stored beside Temporal.
     """
 
     address: TemporalAddress
@@ -77,15 +80,19 @@ class TemporalSettings:
     pace: Pace = field(default_factory=Pace)
     compensations: Mapping[str, Compensation] = field(default_factory=dict)
     function_activities: FunctionActivitySettings = field(default_factory=FunctionActivitySettings)
+    stored_bytes: int | None = None
 
 
 class TemporalService:
-    """The durable side of a bridge.
+    """The durable side of a bridge in one namespace of Temporal.
 
     Args:
         engine: Runs the functions of deliveries.
         settings: Where Temporal is.
         queues: The named queues to begin with.
+        ending_anywhere: Tells what has become of a message, in whichever namespace it is.
+        standing_anywhere: Tells how the step of a job stands, in whichever namespace its chain is.
+        converter: How payloads are written and read.
 
     Attributes:
         connection: The way to Temporal.
@@ -93,6 +100,7 @@ class TemporalService:
         enqueuer: Where messages go.
         chains: Where chains are looked at.
         chain_commands: Where more is asked of chains.
+        standings: Where chains are asked about late calls.
         dead_letters: Where lost messages are.
         bulk: Where operations on many of them are.
         topics: Who is subscribed to durable topics.
@@ -101,50 +109,65 @@ class TemporalService:
     """
 
     def __init__(
-        self, engine: Engine, settings: TemporalSettings, queues: Mapping[str, QueueSettings]
+        self,
+        engine: Engine,
+        settings: TemporalSettings,
+        queues: Mapping[str, QueueSettings],
+        ending_anywhere: Callable[[str], Awaitable[Ending]],
+        standing_anywhere: AskStanding,
+        converter: DataConverter,
     ) -> None:
         self._settings = settings
         self._messages: dict[str, NamedQueue] = {}
-        self._tenancy = Tenancy(settings.prefix, has_search_attributes=False, pace=settings.pace)
+        self._tenancy = Tenancy(
+            settings.prefix,
+            has_search_attributes=False,
+            pace=settings.pace,
+            stored_bytes=settings.stored_bytes,
+        )
         self._deliverer = EngineDeliverer(
             engine,
             engine.new_id,
             Compensations(engine.functions, settings.compensations, self._messages, _unix_ms).of,
+            keeper=settings.address.keeper,
+            namespace=settings.address.namespace,
         )
         self._function_caller = EngineFunctionCaller(engine, settings.function_activities, engine.new_id)
         self._stopping = asyncio.Event()
         self.watches_chains: Callable[[], bool] = lambda: False
         self.ready = asyncio.Event()
-        self.connection = TemporalConnection(settings.address)
+        self.connection = TemporalConnection(settings.address, converter)
         rpc_timeout = timedelta(milliseconds=settings.enqueue.timeout_ms)
         self._lanes = Lanes(self.connection, self.tenancy, rpc_timeout)
         self._sender = TemporalSender(
             self.connection, self._lanes, self.tenancy, rpc_timeout, self._is_any_chain_watched
         )
-        self.queue_workers = QueueWorkers(self._deliverer, self._sender.attempt_failed)
+        payloads = DeliveredPayloads(self.connection, converter, settings.enqueue.payload_limit_bytes)
+        self.queue_workers = QueueWorkers(self._deliverer, payloads, self._sender.attempt_failed)
+        self._handed_jobs = engine.handed_jobs
+        self.standings = Standings(self.connection, self.tenancy, rpc_timeout)
+        late_calls = LateCalls(standing_anywhere, self.connection, self.tenancy, rpc_timeout, engine.new_id)
         self.enqueuer = TemporalEnqueuer(
             self._sender,
+            late_calls,
             DedupeMarkers(self.connection, self.tenancy, rpc_timeout),
-            settings.address.target,
+            settings.address,
             self._messages,
             settings=settings.enqueue,
             new_id=engine.new_id,
             now_ms=_unix_ms,
         )
         self.chains = ChainReader(self.connection, self._lanes, self.tenancy)
-        self.chain_commands = TemporalChainCommands(self.enqueuer, self._sender, engine.new_id, _unix_ms)
-        self._end_watch = EndWatch(self.chains, self._sender)
+        self.chain_commands = TemporalChainCommands(
+            self.enqueuer, self._sender, late_calls, engine.new_id, _unix_ms
+        )
+        self._end_watch = EndWatch(self.chains, self._sender, ending_anywhere, self.tenancy)
         self.dead_letters = DeadLetters(self.connection, self.tenancy)
         self.bulk = BulkOperations(
-            self.connection,
-            self.tenancy,
-            heartbeat_timeout_ms=settings.heartbeat_timeout_ms,
-            new_id=engine.new_id,
+            self.connection, self.tenancy, heartbeat_timeout_ms=settings.heartbeat_timeout_ms
         )
         self.topics = TemporalTopics(self.connection, self.tenancy)
         self._waiting = WaitingMessages(self.connection, self.tenancy)
-        self._observed = ObservedEnqueuer(self.enqueuer, engine.observers, engine.new_id)
-        engine.enqueuer = self._observed
         engine.on_function_offered.append(self._waiting.function_offered)
         for name, queue in queues.items():
             self.put_queue(name, queue)
@@ -179,20 +202,6 @@ class TemporalService:
         if queue not in self._messages:
             self.queue_workers.remove(queue)
 
-    async def enqueue_copy(self, call: Call, subscription: Subscription) -> str:
-        """Accept a subscriber's copy of a published message, as any message is, and return its receipt.
-
-        Raises:
-            EnqueueError: It was not accepted.
-
-        Cancellation: the copy may or may not have been accepted.
-        """
-        return await self._observed.observe(
-            call,
-            subscription.queue,
-            lambda sent: self.enqueuer.enqueue_copy(sent, subscription),
-        )
-
     def stop(self) -> None:
         """Begin no more deliveries; `run` ends when those that run have finished or the deadline is over."""
         self._deliverer.stop()
@@ -210,34 +219,44 @@ class TemporalService:
         """
         async with asyncio.TaskGroup() as tasks:
             waking = tasks.create_task(self._waiting.run(), name="wake waiting messages")
+            watching = tasks.create_task(self.connection.watch(), name="watch temporal credentials")
+            await self._poll(fire_cron, alert, publish_events)
+            watching.cancel()
+            waking.cancel()
+
+    async def _is_connected(self) -> bool:
+        """Connect, however long it takes, unless the bridge is told to stop before."""
+        async with asyncio.TaskGroup() as tasks:
             connecting = tasks.create_task(self._connect(), name="connect to temporal")
             stopping = tasks.create_task(self._stopping.wait(), name="temporal stop")
             await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if connecting.done():
-                await self._poll(connecting.result(), fire_cron, alert, publish_events)
+            is_connected = connecting.done()
             connecting.cancel()
-            waking.cancel()
+            stopping.cancel()
+        return is_connected
 
-    async def _connect(self) -> Client:
+    async def _connect(self) -> None:
         client = await self.connection.connect()
         self._tenancy = replace(self._tenancy, has_search_attributes=await ensure_search_attributes(client))
-        return client
+        key = await SealKeys(self.connection, self.tenancy).key()
+        self._handed_jobs.use_key(self.connection.address.keeper, key)
 
-    async def _poll(
-        self, client: Client, fire_cron: CronFirer, alert: Alerter, publish_events: PublishEvents
-    ) -> None:
-        while not self._stopping.is_set():
+    async def _poll(self, fire_cron: CronFirer, alert: Alerter, publish_events: PublishEvents) -> None:
+        # Workers that could not begin keep their task queues on their connection: the next ones need another.
+        while not self._stopping.is_set() and await self._is_connected():
             try:
                 self.ready.set()
                 await run_workers(
-                    client,
+                    self.connection,
                     self._tenancy,
                     self.queue_workers,
                     operations=Operations(self._sender, fire_cron, self._end_watch.watch, publish_events),
                     annexes=Annexes(self._lanes),
                     bulk=BulkActivities(BulkSettler(self.connection)),
                     alerts=AlertActivities(alert),
-                    functions=FunctionActivities(self._function_caller),
+                    functions=FunctionActivities(
+                        self._function_caller, self._settings.enqueue.payload_limit_bytes
+                    ),
                     function_concurrency=self._settings.function_activities.concurrency,
                     stop=self._stopping,
                     drain_timeout=timedelta(milliseconds=self._settings.drain_timeout_ms),

@@ -19,7 +19,7 @@ __all__ = ["BulkSettler"]
 log = structlog.get_logger("bridge.queue")
 
 _AT_ONCE = 20
-_MOST_ERRORS = 20
+MOST_ERRORS = 20
 _LONGEST_ERROR = 500
 _PAUSES_S = (1, 2, 4, 8, 16)
 _UPDATE_TIMEOUT = timedelta(seconds=30)
@@ -207,6 +207,6 @@ class _Run:
 
     def _fail(self, letter: _Letter, why: str) -> bool:
         self._failed += 1
-        if len(self._errors) < _MOST_ERRORS:
+        if len(self._errors) < MOST_ERRORS:
             self._errors.append(f"{letter.receipt}: {why[:_LONGEST_ERROR]}")
         return False

@@ -1,7 +1,7 @@
 """What Temporal knows of the queues, for those who watch them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -31,7 +31,6 @@ class QueueStatistics:
         connection: The way to Temporal.
         tenancy: The names to use.
         dead_letters: Counts dead letters.
-        names: Names the queues.
     """
 
     def __init__(
@@ -39,15 +38,13 @@ class QueueStatistics:
         connection: TemporalConnection,
         tenancy: Callable[[], Tenancy],
         dead_letters: DeadLetters,
-        names: Callable[[], Awaitable[Collection[str]]],
     ) -> None:
         self._connection = connection
         self._tenancy = tenancy
         self._dead_letters = dead_letters
-        self._names = names
 
-    async def read(self) -> Sequence[QueueState]:
-        """Look at every queue.
+    async def read(self, queues: Collection[str]) -> Sequence[QueueState]:
+        """Look at queues, each in its place.
 
         Raises:
             BridgeError: Temporal did not answer in time, or not at all.
@@ -63,7 +60,7 @@ class QueueStatistics:
 
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                return await asyncio.gather(*(look(queue) for queue in await self._names()))
+                return await asyncio.gather(*(look(queue) for queue in queues))
         except TimeoutError as exc:
             raise EngineError(f"Temporal did not answer within {_TIMEOUT_S} s") from exc
         except RPCError as exc:

@@ -15,6 +15,7 @@ from activities.bulk import BulkActivities
 from activities.functions import FunctionActivities
 from activities.operations import Operations
 from activities.trace_headers import TraceHeaders
+from bridge.temporal.connection import TemporalConnection
 from bridge.temporal.queue_workers import HEARTBEAT_THROTTLE, QueueWorkers
 from workflows.alarm import Alarm
 from workflows.bulk import Bulk
@@ -26,11 +27,23 @@ from workflows.dedupe import Dedupe
 from workflows.fifo_annex import FifoAnnex
 from workflows.fifo_lane import FifoLane
 from workflows.names import cron_task_queue, operations_task_queue, task_queue
+from workflows.seal_key import SealKey
 from workflows.topic import Topic
 
 __all__ = ["WORKFLOWS", "run_workers", "sandbox"]
 
-WORKFLOWS = [Chain, FifoLane, DeadLetterBox, CronFireWorkflow, Bulk, Dedupe, FifoAnnex, Alarm, Topic]
+WORKFLOWS = [
+    Chain,
+    FifoLane,
+    DeadLetterBox,
+    CronFireWorkflow,
+    Bulk,
+    Dedupe,
+    FifoAnnex,
+    Alarm,
+    Topic,
+    SealKey,
+]
 _CRON_FIRES = 1000
 """How many run on this bridge at once; each waits for its function, and costs nothing else."""
 _STICKY_TIMEOUT = timedelta(seconds=5)
@@ -45,7 +58,7 @@ def sandbox() -> SandboxedWorkflowRunner:
 
 
 async def run_workers(
-    client: Client,
+    connection: TemporalConnection,
     tenancy: Tenancy,
     queues: QueueWorkers,
     *,
@@ -61,7 +74,7 @@ async def run_workers(
     """Poll for work until told to stop, then let what runs finish.
 
     Args:
-        client: The connection to Temporal.
+        connection: The way to Temporal, once it has been reached.
         tenancy: The names to poll under.
         queues: The queues of deliveries.
         operations: Runs the activities of our own workflows.
@@ -90,6 +103,7 @@ async def run_workers(
         bulk.settle_dead_letters,
         alerts.call_alert_function,
     ]
+    client = connection.client
     for_0_1_0 = [*own, operations.fire_cron]  # which ran its activities where its workflows were
     workers = (
         Worker(
@@ -115,9 +129,10 @@ async def run_workers(
     )
     async with asyncio.TaskGroup() as tasks:
         for worker in workers:
+            connection.workers.add(worker)
             tasks.create_task(worker.run(), name=f"temporal worker {worker.task_queue}")
         tasks.create_task(
-            queues.run(client, tenancy, stop=stop, drain_timeout=drain_timeout), name="queue workers"
+            queues.run(connection, tenancy, stop=stop, drain_timeout=drain_timeout), name="queue workers"
         )
         await stop.wait()
         for worker in workers:

@@ -17,11 +17,11 @@ from bridge.engine.workers import Worker
 from bridge.protocol import payload
 from tests.conformance.sdk_install import node_executable, node_sdk, python_sdk
 from tests.integration.worker_socket.live import LiveBridge
+from tests.support.waiting import PATIENCE_S
 
 __all__ = ["SDKS", "Program", "Receipts", "Sdk", "SdkWorker", "running_program", "running_worker"]
 
 CLIENTS = Path(__file__).parent / "clients"
-START_LIMIT_S = 30
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ class SdkWorker:
         request = Call(
             f"{self.name}::{function}", payload.encode({} if data is None else data), job=job, **call
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             result = (await self.bridge.engine.invoke(request)).unwrap()
         return json.loads(bytes(result)) if bytes(result) else None
 
     async def bind(self, trigger: dict[str, Any]) -> None:
         """Have the client bind a trigger, and wait until it is in force: no SDK waits for that itself."""
         await self.run("bind", trigger)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not any(
                 each.function_id == trigger["function_id"] for each in self.bridge.engine.triggers.bindings
             ):
@@ -111,14 +111,14 @@ class SdkWorker:
     async def noted(self, is_enough: Callable[[list[Any]], bool] = bool) -> list[Any]:
         """Wait until the client has noted enough, and return it."""
         found: list[Any] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not is_enough(found):
                 found += await self.run("notes")
         return found
 
     async def until(self, condition: Callable[[Any], bool], function: str) -> Any:
         """Ask the client again and again until its answer fits."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition(answer := await self.run(function)):
                 pass
         return answer
@@ -187,10 +187,10 @@ async def offered(
     bridge.engine.on_function_offered.append(look)
     look(function_id)
     try:
-        async with asyncio.timeout(START_LIMIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             await on_offer.wait()
     except TimeoutError as exc:
-        text = f"{function_id} was not offered in {START_LIMIT_S} s. {output_of()}"
+        text = f"{function_id} was not offered in {PATIENCE_S} s. {output_of()}"
         raise AssertionError(text) from exc
     finally:
         bridge.engine.on_function_offered.remove(look)

@@ -20,6 +20,7 @@ from bridge.protocol import payload
 from tests.conformance.client_process import running_client
 from tests.conformance.sdk_worker import Receipts, Sdk, SdkWorker, _command
 from tests.integration.worker_socket.live import live_bridge
+from tests.support.waiting import PATIENCE_S
 
 JOBS = range(1, 51)
 HELD = 51
@@ -131,7 +132,7 @@ async def test_observing_is_unsupported_and_own_functions_are_called_through_the
         try:
             worker.register_function("client::f", lambda data: data)
             observer = worker.observe({"function_id": "some::function"}, "client::f")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 with pytest.raises(ObserveRejection) as rejection:
                     await observer.ready_async()
                 answer = await worker.trigger_async({"function_id": "client::f", "payload": {}})

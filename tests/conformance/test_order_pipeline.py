@@ -16,7 +16,6 @@ PIPELINE = ["orders::validate", "orders::charge-payment", "orders::ship"]
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.timeout(180),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 

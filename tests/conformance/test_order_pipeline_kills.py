@@ -13,7 +13,7 @@ ORDER = {"items": [{"sku": "mug", "quantity": 1}], "total": 42}
 # Long enough that a kill lands between two attempts, short enough to wait for.
 BACKOFF_MS = 1000
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(

@@ -9,6 +9,7 @@ import pytest
 from tests.conformance.sdk_install import python_sdk
 from tests.conformance.sdk_worker import CLIENTS, Sdk, offered, running_worker
 from tests.integration.worker_socket.live import LiveBridge, live_bridge
+from tests.support.waiting import PATIENCE_S
 
 PYTHON, NODE = Sdk("python", "0.25.0"), Sdk("node", "0.22.1")
 
@@ -25,7 +26,7 @@ async def test_a_python_worker_whose_name_is_taken_gives_up_and_says_why(bridge:
         program = [str(python_sdk(PYTHON.version)), str(CLIENTS / "rejected.py"), bridge.url, "client"]
         process = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 output, _ = await process.communicate()
         finally:
             if process.returncode is None:

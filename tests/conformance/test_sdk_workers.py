@@ -17,7 +17,7 @@ from bridge.errors import FunctionFailedError
 from bridge.protocol import payload
 from tests.conformance.sdk_worker import SDKS, Receipts, Sdk, SdkWorker, offered, running_worker
 from tests.integration.worker_socket.live import live_bridge
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -270,7 +270,7 @@ async def test_the_first_generation_watches_functions_come_and_go(client):
 async def test_telemetry_arrives(client):
     skip_unless(not client.sdk.is_python or client.sdk.generation >= (0, 25), "needs the SDK's otel extra")
     await client.run("echo", {})
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_S):
         while not client.bridge.telemetry:
             await client.run("echo", {})
             await asyncio.sleep(0.02)

@@ -4,13 +4,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
-from tests.crash.evidence import ChainSeen, DeliverySeen, Evidence
+from tests.crash.evidence import CHAINS, ChainSeen, DeliverySeen, Evidence
 from tests.crash.journal import Kind
 from tests.crash.plan import COMPENSATIONS, ENTRY, FIRST, STEPS, Plan
 from workflows.contract import StepStatus
 
 __all__ = [
     "CHECKS",
+    "began_apart",
     "compensated_wrongly",
     "ended_otherwise_than_planned",
     "entered_out_of_order",
@@ -19,6 +20,7 @@ __all__ = [
     "unsettled",
 ]
 
+FOLLOWERS = set(STEPS.values()) - {FIRST}
 ALLOWED_RESTS = (StepStatus.COMPLETED, StepStatus.LOST, StepStatus.DROPPED)
 
 
@@ -134,6 +136,15 @@ def _faults_of_undoing(chain: ChainSeen, done: set[str]) -> Iterable[str]:
         yield f"{chain.workflow_id}: {receipt}, which was not to be undone, was undone by {undone[receipt]}"
 
 
+def began_apart(evidence: Evidence) -> list[str]:
+    """What a handler enqueues belongs to its order, even if its attempt was given up and it went on."""
+    return [
+        f"{each.receipt} ({each.function_id}) of order {each.data['order']} began a chain of its own"
+        for each in evidence.deliveries
+        if each.workflow_id == f"{CHAINS}{each.receipt}" and each.function_id in FOLLOWERS
+    ]
+
+
 def ended_otherwise_than_planned(evidence: Evidence, plan: Plan) -> list[str]:
     """An order did every step, or lost the doomed one; it ran at most as often as its driver tried."""
     roots = {each.receipt: each.data["order"] for each in evidence.deliveries if each.function_id == FIRST}
@@ -181,5 +192,6 @@ CHECKS: dict[str, Callable[[Evidence, Plan], list[str]]] = {
     ],
     "no completed step ran again": lambda evidence, _: ran_again(evidence),
     "no compensation is missing or repeated": lambda evidence, _: compensated_wrongly(evidence),
+    "handlers that outlive their attempt begin no chain": lambda evidence, _: began_apart(evidence),
     "orders did what was planned": ended_otherwise_than_planned,
 }

@@ -13,7 +13,7 @@ from tests.crash.evidence import CHAINS, LANES, Evidence, gather
 from tests.crash.journal import Kind
 from tests.crash.killing import planned_kills
 from tests.crash.load import Load
-from tests.crash.plan import COMPENSATIONS, FIRST, STEPS, Plan
+from tests.crash.plan import COMPENSATIONS, Plan
 from tests.crash.site import Site, running_site
 
 __all__ = ["Report", "run"]
@@ -88,15 +88,12 @@ async def _settled(site: Site, client: Client, load: Load) -> Evidence:
 def _counts(evidence: Evidence, killed: Counter[str]) -> dict[str, int]:
     begun = sum(line.kind is Kind.BEGUN for line in evidence.lines)
     done = sum(line.kind is Kind.DONE for line in evidence.lines)
-    roots = [each for each in evidence.deliveries if each.workflow_id == f"{CHAINS}{each.receipt}"]
     return {
         **{f"kills of {name}": count for name, count in sorted(killed.items())},
         "receipts for the driver": len(evidence.sent),
         "more tries for them": sum(sent.tries - 1 for sent in evidence.sent),
         "chains": len(evidence.chains),
-        "steps enqueued by handlers that outlived their attempt": sum(
-            each.function_id in set(STEPS.values()) - {FIRST} for each in roots
-        ),
+        "receipts given to several attempts": _given_again(evidence),
         "attempts": begun,
         "attempts that did not succeed": begun - done,
         "steps completed": sum(each.completed_s is not None for each in evidence.deliveries),
@@ -107,3 +104,8 @@ def _counts(evidence: Evidence, killed: Counter[str]) -> dict[str, int]:
             for each in evidence.deliveries
         ),
     }
+
+
+def _given_again(evidence: Evidence) -> int:
+    times = Counter(line.receipt for line in evidence.lines if line.kind is Kind.ENQUEUED)
+    return sum(count > 1 for count in times.values())

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-READY_TIMEOUT_S = 30
+from tests.support.waiting import PATIENCE_S
+
 PROGRAM = Path(sysconfig.get_path("scripts")) / "iii-temporal"
 
 
@@ -47,7 +48,7 @@ async def bridge_process(
         env=own | dict(environ or {}),
     )
     try:
-        async with asyncio.timeout(READY_TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             addresses = await _addresses(process)
         yield BridgeProcess(process, addresses["workers"], addresses["admin"])
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-CALL_TIMEOUT_S = 20
+from tests.support.waiting import PATIENCE_S
 
 
 class CallFailed(Exception):  # noqa: N818 - reads as the wire's answer
@@ -35,6 +35,13 @@ class Delivered:
     invocation_id: str
     baggage: str | None
     traceparent: str | None
+    caller: dict[str, Any] | None = None
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What its own calls say of it: the baggage, and where the bridge named the caller, that again."""
+        named = {"invocation_id": self.invocation_id, "parent": self.caller} if self.caller else None
+        return {"baggage": self.baggage, "caller": named}
 
     @property
     def durable(self) -> dict[str, Any]:
@@ -43,10 +50,10 @@ class Delivered:
         return context
 
     async def enqueue(self, function_id: str, data: Any, queue: str, **extra: Any) -> str:
-        return await self.sdk.enqueue(function_id, data, queue, baggage=self.baggage, **extra)
+        return await self.sdk.enqueue(function_id, data, queue, **{**self.shown, **extra})
 
     async def trigger(self, function_id: str, data: Any = None, **extra: Any) -> Any:
-        return await self.sdk.trigger(function_id, data, baggage=self.baggage, **extra)
+        return await self.sdk.trigger(function_id, data, **{**self.shown, **extra})
 
 
 Handler = Callable[[Delivered], Awaitable[Any]]
@@ -85,7 +92,7 @@ class FakeSdk:
         """Return when the bridge has taken every frame sent so far."""
         self.pong.clear()
         await self.send({"type": "ping"})
-        async with asyncio.timeout(CALL_TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             await self.pong.wait()
 
     async def trigger(self, function_id: str, data: Any = None, **extra: Any) -> Any:
@@ -105,7 +112,7 @@ class FakeSdk:
             **{key: value for key, value in extra.items() if value is not None},
         }
         await self.send(frame)
-        async with asyncio.timeout(CALL_TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             return await answer
 
     async def enqueue(self, function_id: str, data: Any, queue: str, **extra: Any) -> str:
@@ -164,6 +171,7 @@ class FakeSdk:
             frame["invocation_id"],
             frame.get("baggage"),
             frame.get("traceparent"),
+            frame.get("caller"),
         )
         self.delivered.append(call)
         reply: dict[str, Any] = {
@@ -189,7 +197,7 @@ class FakeSdk:
 @asynccontextmanager
 async def connected(url: str, namespace: str | None = None, **options: Any) -> AsyncIterator[FakeSdk]:
     """Connect a worker, already settled in its namespace."""
-    options = {"max_size": None, "open_timeout": CALL_TIMEOUT_S, "close_timeout": 1, **options}
+    options = {"max_size": None, "open_timeout": PATIENCE_S, "close_timeout": 1, **options}
     async with connect(url, **options) as connection:
         sdk = FakeSdk(connection)
         reading = asyncio.create_task(sdk.read(), name="fake sdk reader")

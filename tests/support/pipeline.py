@@ -17,6 +17,7 @@ from temporalio.client import Client, WorkflowHandle
 from bridge.cli.client import connected
 from bridge.protocol import payload
 from tests.support.pipeline_processes import BridgeProcess, Process, TemporalProcess, WorkerProcess, free_port
+from tests.support.waiting import PATIENCE_S
 
 __all__ = ["PREFIX", "Pipeline", "Step", "eventually", "order_config", "running_pipeline"]
 
@@ -154,7 +155,9 @@ async def running_pipeline(
         worker = WorkerProcess(runtime, version, directory, bridge.addresses["workers"])
         processes.append(worker)
         worker.start()
-        async with httpx.AsyncClient(base_url=bridge.addresses["http"], trust_env=False) as http:
+        async with httpx.AsyncClient(
+            base_url=bridge.addresses["http"], trust_env=False, timeout=PATIENCE_S
+        ) as http:
             yield Pipeline(temporal, bridge, worker, http)
     finally:
         for process in reversed(processes):

@@ -17,11 +17,9 @@ from temporalio.client import Client, WorkflowExecutionDescription, WorkflowHand
 from bridge.app import Addresses, Bridge
 from bridge.config import load_config
 from tests.support.fake_sdk import FakeSdk, connected
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 from workflows.contract import Activity, Tenancy
 from workflows.names import chain_id, dead_letter_id, dedupe_id, lane_id
-
-READY_TIMEOUT_S = 20
 
 
 def new_prefix() -> str:
@@ -134,7 +132,7 @@ async def running_bridge(
     task = asyncio.create_task(bridge.run(), name="bridge")
     started = bridge.ready if awaits_temporal else bridge.listening
     try:
-        async with asyncio.timeout(READY_TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             await asyncio.wait((task, started), return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             await task

@@ -26,10 +26,13 @@ async def temporal_server(
     database: Path | None = None,
     *,
     ends_by: Literal["stop", "kill"] = "stop",
+    namespaces: tuple[str, ...] = ("default",),
     options: Sequence[str] = (),
 ) -> AsyncIterator[str]:
     """Run a server and yield its address; one with options of its own is always killed."""
-    settings = DevServerSettings(port=port or free_port(), ui_port=0, database=database, has_ui=False)
+    settings = DevServerSettings(
+        port=port or free_port(), ui_port=0, database=database, has_ui=False, namespaces=namespaces
+    )
     if ends_by == "kill" or options:
         async with _killed_server(settings, options) as address:
             yield address
@@ -49,7 +52,7 @@ async def _answering(address: str) -> None:
             return False
         return True
 
-    await eventually(answers, 20)
+    await eventually(answers)
 
 
 @asynccontextmanager

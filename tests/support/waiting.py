@@ -9,12 +9,15 @@ T = TypeVar("T")
 
 POLL_S = 0.02
 
+PATIENCE_S = 60
+"""How long a test waits for what must come. It only ends a run that is broken: a machine may be busy."""
+
 
 @overload
-async def eventually(predicate: Callable[[], Awaitable[T | None]], timeout_s: float = 10) -> T: ...
+async def eventually(predicate: Callable[[], Awaitable[T | None]], timeout_s: float = PATIENCE_S) -> T: ...
 @overload
-async def eventually(predicate: Callable[[], T | None], timeout_s: float = 10) -> T: ...
-async def eventually(predicate: Callable[[], Any], timeout_s: float = 10) -> Any:
+async def eventually(predicate: Callable[[], T | None], timeout_s: float = PATIENCE_S) -> T: ...
+async def eventually(predicate: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:
     """Return the first truthy answer of a predicate, which may be a coroutine function.
 
     Raises:

@@ -44,7 +44,7 @@ def loader() -> Loader:
 
 
 async def test_an_edit_while_the_bridge_starts_is_not_missed(path: Path, loader: Loader) -> None:
-    reloading = Reloading(path, loader.load, loader.follow, look_every_s=0.01)
+    reloading = Reloading([path], loader.load, loader.follow, look_every_s=0.01)
     await asyncio.to_thread(path.write_text, "workers: [ ]")
     async with running(reloading):
         await eventually(lambda: loader.followed == [CONFIG])
@@ -62,7 +62,7 @@ async def running(reloading: Reloading) -> AsyncIterator[None]:
 
 @pytest.fixture
 async def reloading(path: Path, loader: Loader) -> AsyncIterator[Reloading]:
-    reloading = Reloading(path, loader.load, loader.follow, look_every_s=0.01)
+    reloading = Reloading([path], loader.load, loader.follow, look_every_s=0.01)
     async with running(reloading):
         yield reloading
 
@@ -102,7 +102,7 @@ async def test_a_link_that_is_exchanged_is_a_change(tmp_path: Path, loader: Load
         (tmp_path / version).mkdir()
         (tmp_path / version / "iii-config.yaml").write_text("workers: []")
     (tmp_path / "data").symlink_to("v1")
-    linked = Reloading(tmp_path / "data" / "iii-config.yaml", loader.load, loader.follow, look_every_s=0.01)
+    linked = Reloading([tmp_path / "data" / "iii-config.yaml"], loader.load, loader.follow, look_every_s=0.01)
     async with running(linked):
         linked.ask()
         await eventually(lambda: loader.loads == 1)
@@ -112,7 +112,7 @@ async def test_a_link_that_is_exchanged_is_a_change(tmp_path: Path, loader: Load
 
 
 async def test_without_a_file_only_asking_loads(loader: Loader) -> None:
-    reloading = Reloading(None, loader.load, loader.follow, look_every_s=0.01)
+    reloading = Reloading([], loader.load, loader.follow, look_every_s=0.01)
     async with running(reloading):
         reloading.ask()
         await eventually(lambda: loader.followed == [CONFIG])

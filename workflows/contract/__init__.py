@@ -8,6 +8,8 @@ from workflows.contract.chains import (
     ChainStart,
     ChainState,
     Hold,
+    LateCall,
+    Standing,
     StepRecord,
     StepStatus,
     WatchedEnd,
@@ -25,6 +27,7 @@ from workflows.contract.lanes import (
     Ticket,
 )
 from workflows.contract.messages import (
+    MOST_BYTES_IN_TEMPORAL,
     Attempt,
     AttemptFailed,
     Delivery,
@@ -58,6 +61,7 @@ from workflows.contract.vocabulary import (
 
 __all__ = [
     "DELIVERY_POSTPONED",
+    "MOST_BYTES_IN_TEMPORAL",
     "Activity",
     "AlarmStart",
     "AnnexPage",
@@ -81,6 +85,7 @@ __all__ = [
     "Hold",
     "LaneStart",
     "LaneStepEnded",
+    "LateCall",
     "Lease",
     "LetterFilter",
     "LostDelivery",
@@ -94,6 +99,7 @@ __all__ = [
     "RetryRules",
     "SearchAttribute",
     "Signal",
+    "Standing",
     "StepRecord",
     "StepStatus",
     "SubscribeRequest",

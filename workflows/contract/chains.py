@@ -6,7 +6,17 @@ from enum import StrEnum
 from workflows.contract.messages import Message, Parcel
 from workflows.contract.tenancy import Tenancy
 
-__all__ = ["ChainEvent", "ChainStart", "ChainState", "Hold", "StepRecord", "StepStatus", "WatchedEnd"]
+__all__ = [
+    "ChainEvent",
+    "ChainStart",
+    "ChainState",
+    "Hold",
+    "LateCall",
+    "Standing",
+    "StepRecord",
+    "StepStatus",
+    "WatchedEnd",
+]
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,7 @@ class StepRecord:
         compensates: The receipt of the step that it undoes.
         began_at_ms: Unix time of its first delivery, as are the other times; 0 before.
         run_id: The run in which it ended, and whose history has its result.
+        delivery_id: The attempt that completed it.
     """
 
     receipt: str
@@ -74,6 +85,7 @@ class StepRecord:
     began_at_ms: int = 0
     ended_at_ms: int = 0
     run_id: str | None = None
+    delivery_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +124,41 @@ class ChainState:
     holds: tuple[Hold, ...]
     owed: int
     is_undoing: bool
+
+
+@dataclass(frozen=True)
+class LateCall:
+    """What a bridge asks a chain about a call of a handler whose attempt may have been given up.
+
+    Attributes:
+        step: The receipt of the step that was attempted.
+        delivery_id: The attempt.
+        restarts: How often the chain had begun again when it was made.
+        receipt: What the call asks for, under the receipt that every attempt of the step gives it.
+    """
+
+    step: str
+    delivery_id: str
+    restarts: int
+    receipt: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The answer of a chain that is asked about a late call.
+
+    Attributes:
+        is_known: Whether the chain has, or had, what the call asks for.
+        is_given_up: Whether the step will never complete in this chain: what its handler asks for is not
+            wanted unless it is redriven, and then its next attempt asks again.
+        has_completed: Whether it was this very attempt that completed the step: no other repeats its calls.
+        children: How much the step's attempts have enqueued, as long as it has not ended.
+    """
+
+    is_known: bool
+    is_given_up: bool
+    has_completed: bool
+    children: int = 0
 
 
 @dataclass(frozen=True)

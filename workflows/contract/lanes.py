@@ -61,12 +61,14 @@ class LaneStepEnded:
         payload: The message's payload as JSON text, so that a compensated chain can begin again with it.
         compensation: What undoes the step.
         undo_payload: The compensation's payload as JSON text.
+        delivery_id: The attempt that completed it.
     """
 
     message: Message
     payload: str
     compensation: Message | None = None
     undo_payload: str | None = None
+    delivery_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 __all__ = [
+    "MOST_BYTES_IN_TEMPORAL",
     "Attempt",
     "AttemptFailed",
     "Delivery",
@@ -14,6 +15,8 @@ __all__ = [
     "RetryRules",
 ]
 
+MOST_BYTES_IN_TEMPORAL = 2 * 1024 * 1024 - 160 * 1024
+"""The largest payload that Temporal itself keeps, and what travels along with it."""
 _MOST_DOUBLINGS = 64
 """More would be over any limit, and a large shift only costs memory."""
 

@@ -35,8 +35,11 @@ class Tenancy:
     Attributes:
         prefix: Begins every workflow id and task queue.
         has_search_attributes: Whether the namespace knows our search attributes.
+        stored_bytes: The largest payload where large ones are stored beside Temporal; `None` where Temporal
+            keeps them all.
     """
 
     prefix: str = "iii"
     has_search_attributes: bool = True
     pace: Pace = Pace()
+    stored_bytes: int | None = None

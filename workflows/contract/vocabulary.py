@@ -28,6 +28,7 @@ class WorkflowType(StrEnum):
     ALARM = "iii.dead_letter_alarm"
     TOPIC = "iii.topic"
     FIFO_ANNEX = "iii.fifo_annex"
+    SEAL_KEY = "iii.seal_key"
 
 
 class Activity(StrEnum):
@@ -50,10 +51,11 @@ class Activity(StrEnum):
 
 
 class Memo(StrEnum):
-    """What the memo of a topic tells publishers, without asking a workflow."""
+    """What memos tell bridges, without asking a workflow: that of a topic, and that of the seal key."""
 
     TOPIC = "topic"
     SUBSCRIBERS = "subscribers"
+    KEY = "key"
 
 
 class Signal(StrEnum):
@@ -101,6 +103,7 @@ class Query(StrEnum):
     CHAIN = "iii.chain"
     ANNEXES = "iii.annexes"
     READ_ANNEX = "iii.read_annex"
+    STANDING = "iii.standing"
 
 
 class SearchAttribute(StrEnum):

@@ -1,9 +1,11 @@
 """What the `iii-cron` worker offers to the engine: the `cron` trigger type (spec 05 §1)."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from functools import cache
+from types import MappingProxyType
 from zoneinfo import available_timezones
 
 import structlog
@@ -45,15 +47,24 @@ class CronTriggers:
         schedules: Where schedules are.
         settings: How they are kept.
         now_ns: The Unix time.
+        elsewhere: Where those are whose functions are in certain namespaces of iii.
     """
 
     def __init__(
-        self, engine: Engine, schedules: Schedules, settings: CronSettings, now_ns: Callable[[], int]
+        self,
+        engine: Engine,
+        schedules: Schedules,
+        settings: CronSettings,
+        now_ns: Callable[[], int],
+        elsewhere: Mapping[str, Schedules] = MappingProxyType({}),
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._now_ns = now_ns
-        self._keeper = ScheduleKeeper(schedules, settings, self._now_ms)
+        places = dict.fromkeys((schedules, *elsewhere.values()))
+        self._keepers = {each: ScheduleKeeper(each, settings, self._now_ms) for each in places}
+        self._keeper = self._keepers[schedules]
+        self._elsewhere = {namespace: self._keepers[each] for namespace, each in elsewhere.items()}
         self._bound: dict[str, dict[str, CronTrigger]] = {}
         self._keys: dict[str, str] = {}
 
@@ -75,14 +86,18 @@ class CronTriggers:
 
         Cancellation: safe; call `close` afterwards.
         """
-        await self._keeper.run()
+        async with asyncio.TaskGroup() as tasks:
+            for keeper in self._keepers.values():
+                tasks.create_task(keeper.run(), name="keep schedules")
 
     async def close(self) -> None:
         """Pause the schedules this bridge keeps. Call it after `run` has ended and the workers are gone.
 
         Cancellation: schedules that are not paused yet stay active; their fires find nobody and are skipped.
         """
-        await self._keeper.close()
+        async with asyncio.TaskGroup() as tasks:
+            for keeper in self._keepers.values():
+                tasks.create_task(keeper.close(), name="pause schedules")
 
     def bind(self, binding: Binding) -> None:
         """Have a trigger's schedule run.
@@ -117,9 +132,9 @@ class CronTriggers:
         del self._bound[key]
         # The engine forgets a worker before it takes the worker's triggers out of force.
         if binding.owner is not None and binding.owner.id not in self._engine.workers:
-            self._keeper.let_go(key)
+            self._keeper_of(binding).let_go(key)
         else:
-            self._keeper.drop(key)
+            self._keeper_of(binding).drop(key)
 
     async def fire(self, tick: CronTick) -> str:
         """Run the function of a schedule's trigger because its time has come.
@@ -159,7 +174,10 @@ class CronTriggers:
 
     def _want(self, trigger: CronTrigger) -> None:
         plan = trigger.plan(heartbeat_timeout_ms=self._settings.heartbeat_timeout_ms)
-        self._keeper.want(trigger.key, plan)
+        self._keeper_of(trigger.binding).want(trigger.key, plan)
+
+    def _keeper_of(self, binding: Binding) -> ScheduleKeeper:
+        return self._elsewhere.get(binding.namespace, self._keeper)
 
     def _newest(self, key: str) -> CronTrigger | None:
         return next(reversed(self._bound.get(key, {}).values()), None)

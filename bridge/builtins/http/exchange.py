@@ -23,7 +23,8 @@ from bridge.builtins.http.settings import HttpSettings
 from bridge.builtins.http.slots import Slots
 from bridge.engine.calls import Call, Outcome
 from bridge.engine.engine import Engine
-from bridge.engine.tracing import new_traceparent
+from bridge.engine.observation import OnAnswered, RequestStart, all_of
+from bridge.engine.tracing import continue_trace
 from bridge.errors import CapacityError, EngineError
 from bridge.protocol import payload
 from bridge.protocol.inbound import ErrorBody
@@ -98,7 +99,7 @@ class Exchange:
         self._route = route
         self._params = match.params(route)
         self._head = head
-        self._traceparent = head.traceparent or self._common_trace()
+        self._traceparent = continue_trace(head.traceparent, services.engine.new_id())
         self._body = body
         self._responder = responder
         self._upload = self._create_channel()
@@ -113,10 +114,12 @@ class Exchange:
 
         Cancellation: safe; functions that run go on.
         """
+        answered, status = self._observe(), None
         try:
             async with asyncio.TaskGroup() as tasks:
                 async with slots:
                     answer = await self._answer_in_time(tasks)
+                status = answer.status if isinstance(answer, Response) else answer.head.status
                 self._unlist_channels()
                 await self._send(answer)
                 if self._feeding is not None:
@@ -125,6 +128,18 @@ class Exchange:
             self._unlist_channels()
             self._from_handler.close()
             self._to_handler.close()
+            answered(status)
+
+    def _observe(self) -> OnAnswered:
+        start = RequestStart(
+            function_id=self._route.binding.function_id,
+            method=self._head.method,
+            route=self._route.api_path,
+            path=self._head.raw_path,
+            parent=self._head.traceparent,
+            traceparent=self._traceparent,
+        )
+        return all_of(each.request_started(start) for each in self._engine.observers)
 
     async def _answer_in_time(self, tasks: asyncio.TaskGroup) -> Response | _Streamed:
         try:
@@ -290,15 +305,6 @@ class Exchange:
                 "response cut short: the function sent less than the content-length it declared",
                 function_id=self._route.binding.function_id,
             )
-
-    def _common_trace(self) -> str | None:
-        """Begin the trace in which all functions of the request are found; a lone handler begins its own."""
-        others = (
-            self._settings.global_middleware_ids,
-            self._route.condition_function_id,
-            self._route.middleware_function_ids,
-        )
-        return new_traceparent(self._engine.new_id()) if any(others) else None
 
     def _create_channel(self) -> Channel:
         return self._channels.create(

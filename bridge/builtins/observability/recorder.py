@@ -1,6 +1,7 @@
-"""The bridge's own spans: calls, messages and deliveries, in the traces of who caused them."""
+"""The bridge's own spans: requests, calls, messages and deliveries, in the traces of who caused them."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from msgspec import UNSET
@@ -10,24 +11,34 @@ from bridge.builtins.observability.identity import own_resource, own_scope
 from bridge.builtins.observability.settings import ObservabilitySettings
 from bridge.builtins.observability.spans import SpanRecord, Spans
 from bridge.engine.calls import Outcome
-from bridge.engine.observation import CallStart, DeliveryStart, EnqueueStart, Observer, OnEnd
+from bridge.engine.observation import (
+    CallStart,
+    DeliveryStart,
+    EnqueueStart,
+    Observer,
+    OnAnswered,
+    OnEnd,
+    RequestStart,
+    broken_off,
+)
 from bridge.engine.tracing import valid_traceparent
 from bridge.protocol.inbound import ErrorBody
 
 __all__ = ["SpanRecorder"]
 
-_INTERNAL, _PRODUCER, _CONSUMER = 1, 4, 5
+_INTERNAL, _SERVER, _PRODUCER, _CONSUMER = 1, 2, 4, 5
 _OK, _ERROR = 1, 2
 _OWN_SPAN_BYTES = 1024
 _SAMPLED = 1
 _SPAN_ID_LENGTH = 16
 _FLAGS = slice(53, 55)
+_ENGINE = "engine::"
 
 
 class SpanRecorder(Observer):
     """Records a span for everything the bridge does for somebody.
 
-    Not recorded: calls of `engine::` functions, which consoles make all the time, and what is unsampled.
+    Not recorded: `engine::` functions, which consoles make all the time, and what is unsampled.
 
     Args:
         settings: What the bridge calls itself.
@@ -53,7 +64,7 @@ class SpanRecorder(Observer):
     def call_started(self, start: CallStart) -> Callable[[Outcome], None] | None:
         """Record a call: below its caller, or at the root of the trace that it begins."""
         call = start.call
-        if call.function_id.startswith("engine::") or not _is_sampled(start.traceparent):
+        if call.function_id.startswith(_ENGINE) or not _is_sampled(start.traceparent):
             return None
         parent = valid_traceparent(call.traceparent)
         own = None if parent is None else self._new_id().replace("-", "")[:_SPAN_ID_LENGTH]
@@ -72,6 +83,25 @@ class SpanRecorder(Observer):
             span_id=own,
         )
         return lambda outcome: end(outcome.error)
+
+    def request_started(self, start: RequestStart) -> OnAnswered | None:
+        """Record a request, above the functions it calls; from status 400 on it is an error."""
+        if start.function_id.startswith(_ENGINE) or not _is_sampled(start.traceparent):
+            return None
+        attributes: dict[str, Any] = {
+            "function_id": start.function_id,
+            "http.request.method": start.method,
+            "http.route": start.route,
+            "url.path": start.path,
+        }
+        name = f"{start.method} {start.route}"
+        end = self._begin(name, start.traceparent, start.parent, _SERVER, attributes)
+
+        def answered(status: int | None) -> None:
+            attributes["http.response.status_code"] = status
+            end(_http_error(status))
+
+        return answered
 
     def enqueue_started(self, start: EnqueueStart) -> OnEnd | None:
         """Record a message on its way into a queue."""
@@ -157,6 +187,14 @@ class SpanRecorder(Observer):
             flags=_SAMPLED,
         )
         return otlp.ResourceSpans(self._resource, [otlp.ScopeSpans(self._scope, [span])])
+
+
+def _http_error(status: int | None) -> ErrorBody | None:
+    if status is None:
+        return broken_off()
+    if status >= HTTPStatus.BAD_REQUEST:
+        return ErrorBody(str(status), f"Answered with status {status}")
+    return None
 
 
 def _is_sampled(traceparent: str) -> bool:

@@ -4,7 +4,7 @@ from bridge.builtins.queue.bulk import BulkFunctions
 from bridge.builtins.queue.console import ConsoleFunctions
 from bridge.builtins.queue.functions import QueueFunctions
 from bridge.builtins.queue.known_queues import KnownQueues
-from bridge.builtins.queue.ports import DeadLetterStore, Letter, Resolver
+from bridge.builtins.queue.ports import DeadLetterStore, Letter, Link, Resolver
 from bridge.builtins.queue.subscriber import SubscriberDefaults
 from bridge.builtins.queue.subscription_keeper import KeeperSettings
 from bridge.builtins.queue.topics import DurableTopics
@@ -19,6 +19,7 @@ __all__ = [
     "KeeperSettings",
     "KnownQueues",
     "Letter",
+    "Link",
     "QueueFunctions",
     "Resolver",
     "SubscriberDefaults",

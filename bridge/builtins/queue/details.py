@@ -1,16 +1,15 @@
 """A dead letter as JSON: iii's keys first, then what is ours and only told when asked for (spec 02 §6.2)."""
 
-from collections.abc import Callable
 from typing import Any
 
-from bridge.builtins.queue.ports import Letter
+from bridge.builtins.queue.ports import Letter, Link
 
 __all__ = ["letter_row"]
 
 _MS_PER_S = 1000
 
 
-def letter_row(letter: Letter, link: Callable[[str, str], str | None] | None) -> dict[str, Any]:
+def letter_row(letter: Letter, link: Link | None) -> dict[str, Any]:
     """Return a dead letter as lists show it.
 
     Args:
@@ -29,7 +28,7 @@ def letter_row(letter: Letter, link: Callable[[str, str], str | None] | None) ->
     return row if link is None else row | _details(letter, link)
 
 
-def _details(letter: Letter, link: Callable[[str, str], str | None]) -> dict[str, Any]:
+def _details(letter: Letter, link: Link) -> dict[str, Any]:
     dead, message = letter.letter, letter.letter.message
     return {
         "error": dead.error,
@@ -57,7 +56,7 @@ def _details(letter: Letter, link: Callable[[str, str], str | None]) -> dict[str
         "failed_at_ms": dead.failed_at_ms,
         "workflow_id": dead.workflow_id,
         "run_id": dead.run_id,
-        "web_url": link(dead.workflow_id, dead.run_id),
+        "web_url": link(letter.keeper, dead.workflow_id, dead.run_id),
         "dead_letter_id": letter.workflow_id,
-        "dead_letter_url": link(letter.workflow_id, letter.run_id),
+        "dead_letter_url": link(letter.keeper, letter.workflow_id, letter.run_id),
     }

@@ -19,7 +19,7 @@ from bridge.builtins.queue.inputs import (
     wants_details,
 )
 from bridge.builtins.queue.known_queues import KnownQueues
-from bridge.builtins.queue.ports import DeadLetterStore, Letter
+from bridge.builtins.queue.ports import DeadLetterStore, Letter, Link
 from bridge.engine.calls import Call
 from bridge.engine.engine import Engine
 from bridge.engine.functions import BuiltinHandler, FunctionSchema
@@ -52,7 +52,7 @@ class QueueFunctions:
         dead_letters: DeadLetterStore,
         known: KnownQueues,
         *,
-        link: Callable[[str, str], str | None],
+        link: Link,
         now_ms: Callable[[], int],
         read_queues: Callable[[], Awaitable[Sequence[QueueState]]],
         limits: Mapping[str, DeadLetterLimit],

@@ -15,7 +15,19 @@ from workflows.contract import (
     Update,
 )
 
-__all__ = ["BulkStore", "DeadLetterStore", "Letter", "Operation", "Resolver", "TopicReader", "TopicStore"]
+__all__ = [
+    "BulkStore",
+    "DeadLetterStore",
+    "Letter",
+    "Link",
+    "Operation",
+    "Resolver",
+    "TopicReader",
+    "TopicStore",
+]
+
+Link = Callable[[str, str, str], str | None]
+"""Returns the Web UI's page of a run, from its keeper, its workflow id and its run id, if that is known."""
 
 Resolver = Callable[[str], Awaitable[Sequence[str]]]
 """Names the internal queues, at least one, that a name stands for: itself, or a topic's (spec 02 §6.2)."""
@@ -43,6 +55,10 @@ class Letter(Protocol):
     @property
     def run_id(self) -> str:
         """Its run."""
+
+    @property
+    def keeper(self) -> str:
+        """Names the namespace of Temporal that keeps it."""
 
 
 class DeadLetterStore(Protocol):

@@ -9,6 +9,7 @@ from bridge.builtins.queue.subscriber import Demand
 from bridge.builtins.queue.subscription_keeper import SubscriptionKeeper
 from bridge.engine.engine import Engine
 from bridge.engine.triggers import Binding
+from workflows.contract import Subscription
 
 __all__ = ["SubscriberQueues", "Subscriptions"]
 
@@ -19,11 +20,11 @@ _FINISHING_S = 3600
 class SubscriberQueues(Protocol):
     """Which internal queues this bridge takes deliveries from."""
 
-    def serve(self, queue: str, concurrency: int) -> None:
-        """Take deliveries from a queue from now on, so many at once."""
+    def serve(self, subscription: Subscription, concurrency: int) -> None:
+        """Take deliveries from the queue of a subscription from now on, so many at once."""
 
-    def leave(self, queue: str) -> None:
-        """Take no more deliveries from a queue; what is queued stays."""
+    def leave(self, subscription: Subscription) -> None:
+        """Take no more deliveries from the queue of a subscription; what is queued stays."""
 
 
 @dataclass(slots=True)
@@ -79,7 +80,7 @@ class Subscriptions:
         shared.demand = demand
         shared.triggers.add(binding.id)
         self._queue_of[binding.id] = queue
-        self._queues.serve(queue, demand.concurrency)
+        self._queues.serve(demand.subscription, demand.concurrency)
         self._want(shared)
 
     def unbind(self, binding: Binding) -> None:
@@ -96,16 +97,16 @@ class Subscriptions:
         # The engine forgets a worker before it takes the worker's triggers out of force.
         if binding.owner is not None and binding.owner.id not in self._engine.workers:
             self._keeper.let_go(queue)
-            self._queues.leave(queue)
+            self._queues.leave(shared.demand.subscription)
         else:
             self._keeper.end(queue)
             loop = asyncio.get_running_loop()
-            self._finishing[queue] = loop.call_later(_FINISHING_S, self._finish, queue)
+            self._finishing[queue] = loop.call_later(_FINISHING_S, self._finish, shared.demand.subscription)
 
     def _want(self, shared: _Shared) -> None:
         demand = shared.demand
         self._keeper.want(demand.topic, demand.subscription, triggers=len(shared.triggers))
 
-    def _finish(self, queue: str) -> None:
-        del self._finishing[queue]
-        self._queues.leave(queue)
+    def _finish(self, subscription: Subscription) -> None:
+        del self._finishing[subscription.queue]
+        self._queues.leave(subscription)

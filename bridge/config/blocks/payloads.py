@@ -3,8 +3,9 @@
 import base64
 import binascii
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -12,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from bridge.config.block import Bind, Block, Name, Port, conflict
 from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
 
-__all__ = ["CodecBlock", "EncryptionBlock", "PayloadsBlock", "StorageBlock"]
+__all__ = ["BucketBlock", "CodecBlock", "EncryptionBlock", "PayloadsBlock", "StorageBlock"]
 
 _KEY_BYTES = (16, 24, 32)
 
@@ -53,18 +54,95 @@ class EncryptionBlock(Block):
         return active_key
 
 
+class BucketBlock(Block):
+    """A bucket on Amazon S3, or on a server that speaks its protocol.
+
+    Attributes:
+        bucket: Its name; it must exist.
+        region: Where it is; `None` leaves it to AWS's own settings.
+        endpoint_url: The server; `None` is Amazon's.
+        addressing: Whether the bucket's name is in the host or in the path; `auto` is what the server's
+            address asks for.
+        access_key_id: Who we are; `None` leaves it to AWS's own chain of credentials.
+        secret_access_key: The proof.
+        session_token: What temporary keys have besides.
+        profile: Which of the profiles in AWS's own files to use.
+    """
+
+    bucket: Name
+    region: Name | None = None
+    endpoint_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+/?$", description="a URL")] | None = None
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    access_key_id: SecretStr | None = None
+    secret_access_key: Annotated[SecretStr | None, Field(validate_default=True)] = None
+    session_token: SecretStr | None = None
+    profile: Name | None = None
+
+    @field_validator("bucket")
+    @classmethod
+    def _can_be_reached(cls, bucket: str) -> str:
+        if find_spec("aiobotocore") is None:
+            raise conflict(
+                "a bucket needs the package aiobotocore, which is not installed",
+                "install it with: pip install 'iii-temporal[s3]'",
+            )
+        return bucket
+
+    @field_validator("secret_access_key")
+    @classmethod
+    def _has_its_other_half(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if (secret is None) != (info.data.get("access_key_id") is None):
+            raise conflict(
+                "`access_key_id` and `secret_access_key` belong together",
+                "give both, or neither to use AWS's own chain of credentials",
+            )
+        return secret
+
+    @field_validator("session_token", "profile")
+    @classmethod
+    def _fits_the_keys(cls, given: Any, info: ValidationInfo) -> Any:
+        has_keys = info.data.get("access_key_id") is not None
+        if given is not None and has_keys == (info.field_name == "profile"):
+            raise conflict(
+                f"`{info.field_name}` {'does not go with' if has_keys else 'needs'} `access_key_id`",
+                "give keys, with a `session_token` if they are temporary, or a `profile`",
+            )
+        return given
+
+
 class StorageBlock(Block):
     """Where large payloads are, of which Temporal keeps a reference.
 
     Attributes:
         directory: What all bridges of a namespace share; made when it is missing.
+        s3: A bucket that they share.
+        write_to: Where new payloads go when there are both; the other one is read.
         from_bytes: The size from which a payload goes there.
         limit_bytes: The largest payload that may be enqueued.
     """
 
-    directory: Annotated[Path, Field(strict=False)]
+    directory: Annotated[Path, Field(strict=False)] | None = None
+    s3: BucketBlock | None = None
+    write_to: Annotated[Literal["directory", "s3"] | None, Field(validate_default=True)] = None
     from_bytes: Annotated[int, Field(ge=1024, le=1024 * 1024)] = 256 * 1024
     limit_bytes: Annotated[int, Field(ge=1024 * 1024, le=1024**3)] = 16 * 1024 * 1024
+
+    @field_validator("write_to")
+    @classmethod
+    def _is_there(cls, write_to: str | None, info: ValidationInfo) -> str | None:
+        if not {"directory", "s3"} <= info.data.keys():
+            return write_to  # one of them is wrong already
+        given = [place for place in ("directory", "s3") if info.data[place] is not None]
+        if not given:
+            raise conflict("there is no place for large payloads", "give a `directory`, or a bucket in `s3`")
+        if write_to is None and len(given) > 1:
+            raise conflict(
+                "`directory` and `s3` are both given, and nothing says where new payloads go",
+                "set `write_to` to directory or s3; the other one is still read",
+            )
+        if write_to is not None and write_to not in given:
+            raise conflict(f"there is no `{write_to}` to write to", f"give it, or write to: {given[0]}")
+        return write_to or given[0]
 
 
 class PayloadsBlock(Block):

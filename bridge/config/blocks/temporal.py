@@ -1,73 +1,39 @@
 """`iii-temporal`: our own block; where Temporal is and how we use it."""
 
-import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Container, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     FilePath,
     SecretStr,
     StringConstraints,
+    ValidationInfo,
+    field_validator,
 )
-from pydantic_core import PydanticCustomError
 
-from bridge.config.block import Bind, Block, Milliseconds, Name, Port, PositiveMilliseconds
+from bridge.config.block import Bind, Block, Milliseconds, Name, Port, PositiveMilliseconds, conflict
 from bridge.config.blocks.entrance import ServerTlsBlock, Tokens
+from bridge.config.blocks.frontend import Address, HeaderName, HeaderValue, KeyFile, UiUrl, web_ui_of
 from bridge.config.blocks.interop import ExposedWorkflowBlock, FunctionActivitiesBlock, InteropBlock
+from bridge.config.blocks.namespaces import MappedNamespaceBlock
 from bridge.config.blocks.payloads import CodecBlock, PayloadsBlock
 from bridge.config.blocks.temporal_tls import TlsBlock
-from bridge.config.hosts import is_loopback
 
 __all__ = ["AdminBlock", "TemporalBlock", "WorkerOutboxLimits"]
 
-_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})")
-_HEADER = re.compile(r"[a-z0-9_.-]+")
-_CLOUD_HOST_SUFFIXES = (".tmprl.cloud", ".api.temporal.io")
 _MEBIBYTE = 1024 * 1024
 
-
-def _host_and_port(address: str) -> str:
-    found = _ADDRESS.fullmatch(address)
-    if found is None or not 1 <= int(found["port"]) <= 65535:  # noqa: PLR2004 - the ports of TCP
-        raise PydanticCustomError(
-            "address",
-            "`address` is not `host:port`",
-            {"allowed": "host:port without a scheme, such as 127.0.0.1:7233"},
-        )
-    return address
+Value = TypeVar("Value")
 
 
 def _web_ui(block: Mapping[str, Any]) -> str | None:
-    host = block.get("address", "").rpartition(":")[0].strip("[]")
-    if host.endswith(_CLOUD_HOST_SUFFIXES):
-        return "https://cloud.temporal.io"
-    return "http://127.0.0.1:8233" if is_loopback(host) else None
+    return web_ui_of(block.get("address", ""))
 
 
-def _names_text(header: str) -> str:
-    if _HEADER.fullmatch(header) is None or header.endswith("-bin"):
-        raise PydanticCustomError(
-            "header",
-            "this is not the name of a header with text",
-            {"allowed": "lower-case letters, digits, `-`, `_`, `.`; names that end in `-bin` are for bytes"},
-        )
-    return header
-
-
-def _fits_in_a_header(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not (text.isascii() and text.isprintable()):
-        raise PydanticCustomError(
-            "header", "the value does not fit in a header", {"allowed": "printable ASCII characters"}
-        )
-    return value
-
-
-_HeaderName = Annotated[str, AfterValidator(_names_text)]
-_HeaderValue = Annotated[SecretStr, AfterValidator(_fits_in_a_header)]
+def _first_repeated(values: Sequence[Value]) -> Value | None:
+    return next((value for at, value in enumerate(values) if value in values[:at]), None)
 
 
 class AdminBlock(Block):
@@ -103,11 +69,12 @@ def _spelled_out(compensation: Any) -> Any:
 
 
 class WorkerOutboxLimits(Block):
-    """What may wait for one worker that reads slowly; beyond it the connection is closed.
+    """What may wait for one worker that reads slowly.
 
     Attributes:
-        max_messages: Frames.
-        max_bytes: Their size.
+        max_messages: Calls; more are refused.
+        max_bytes: The size of the calls, and that of the answers to its own. With more of these waiting its
+            connection is closed.
     """
 
     max_messages: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
@@ -123,11 +90,13 @@ class TemporalBlock(Block):
         address: `host:port` of the frontend.
         namespace: Temporal's namespace, not iii's.
         api_key: The key of Temporal Cloud.
-        tls: `None` is unencrypted, unless an `api_key` is given.
+        api_key_file: The file that holds it, instead.
+        tls: `None` is unencrypted, unless a key is given.
         grpc_meta: Headers that every request to Temporal carries.
         prefix: The first part of every task queue, workflow id and schedule id; several bridges with
             different prefixes share a namespace without seeing each other.
         ui_url: The Web UI, for links in logs and answers; `None` when it cannot be derived.
+        namespaces: Other namespaces of Temporal, and the namespaces of iii whose messages they keep.
         enqueue_timeout_ms: How long an Enqueue waits for Temporal before it answers `enqueue_error`.
         heartbeat_timeout_ms: How soon Temporal notices that a bridge is gone.
         drain_timeout_ms: How long a stopping bridge lets running calls finish.
@@ -146,21 +115,23 @@ class TemporalBlock(Block):
         codec_endpoint: Where the Web UI has payloads decoded; `None` serves none.
     """
 
+    live: ClassVar[Container[str]] = ("api_key", "api_key_file", "tls", "grpc_meta")
+
     profile: Name | None = None
     config_file: Annotated[FilePath | None, Field(strict=False)] = None
-    address: Annotated[str, AfterValidator(_host_and_port)] = "127.0.0.1:7233"
+    address: Address = "127.0.0.1:7233"
     namespace: Name = "default"
     api_key: SecretStr | None = None
+    api_key_file: KeyFile = None
     tls: TlsBlock | None = None
-    grpc_meta: Mapping[_HeaderName, _HeaderValue] = Field(default={})
+    grpc_meta: Mapping[HeaderName, HeaderValue] = Field(default={})
     prefix: Annotated[
         str,
         StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"),
         Field(description="1 to 63 letters, digits, `_` and `-`, beginning with a letter or digit"),
     ] = "iii"
-    ui_url: Annotated[str, Field(pattern=r"^https?://", description="an http or https URL")] | None = Field(
-        default_factory=_web_ui
-    )
+    ui_url: UiUrl | None = Field(default_factory=_web_ui)
+    namespaces: Annotated[tuple[MappedNamespaceBlock, ...], Field(strict=False)] = ()
     enqueue_timeout_ms: PositiveMilliseconds = 8000
     heartbeat_timeout_ms: Annotated[int, Field(ge=1000, le=3_600_000)] = 10_000
     drain_timeout_ms: Milliseconds = 10_000
@@ -177,7 +148,29 @@ class TemporalBlock(Block):
     payloads: PayloadsBlock = PayloadsBlock()
     codec_endpoint: CodecBlock | None = None
 
+    @field_validator("namespaces")
+    @classmethod
+    def _are_told_apart(
+        cls, namespaces: tuple[MappedNamespaceBlock, ...], info: ValidationInfo
+    ) -> tuple[MappedNamespaceBlock, ...]:
+        home = info.data.get("address")
+        kept = [(home, info.data.get("namespace"))]
+        kept += [(each.address or home, each.namespace) for each in namespaces]
+        mapped = [name for each in namespaces for name in each.iii]
+        if (twice := _first_repeated(kept)) is not None:
+            raise conflict(
+                f"the namespace '{twice[1]}' of Temporal is named twice", "name it once, with all its `iii`"
+            )
+        if (name := _first_repeated(mapped)) is not None:
+            raise conflict(f"the namespace '{name}' of iii is mapped twice", "keep one of the two")
+        return namespaces
+
+    @property
+    def everywhere(self) -> tuple["TemporalBlock", ...]:
+        """This block as it is for each namespace of Temporal, the bridge's own first."""
+        return (self, *(self.model_copy(update=each.connection) for each in self.namespaces))
+
     @property
     def is_encrypted(self) -> bool:
         """Whether the way to Temporal is: asked for, or implied by an API key."""
-        return self.tls.enabled if self.tls else self.api_key is not None
+        return self.tls.enabled if self.tls else (self.api_key or self.api_key_file) is not None

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -19,14 +19,16 @@ __all__ = ["Namespaces", "json_of", "page_cursor", "page_token", "raw_values", "
 
 
 class Namespaces:
-    """Clients for the namespaces of one server.
+    """Clients for namespaces: those that the bridge uses itself, and others of its own server.
 
     Args:
-        connection: The bridge's own way to Temporal.
+        connections: The bridge's own ways to Temporal, that to its own namespace first.
     """
 
-    def __init__(self, connection: TemporalConnection) -> None:
-        self._connection = connection
+    def __init__(self, connections: Sequence[TemporalConnection]) -> None:
+        self._connection = connections[0]
+        self._known = {each.address.namespace: each for each in reversed(connections)}
+        self._home: Client | None = None
         self._others: dict[str, Client] = {}
 
     @property
@@ -41,8 +43,12 @@ class Namespaces:
             EnqueueError: Temporal has not been reached since the bridge started.
         """
         home = self._connection.client
-        if namespace is None or namespace == self.home:
+        if namespace is None:
             return home
+        if namespace in self._known:
+            return self._known[namespace].client
+        if home is not self._home:  # the others share its connection, and so its certificates
+            self._home, self._others = home, {}
         if namespace not in self._others:
             self._others[namespace] = Client(**(home.config() | {"namespace": namespace}))
         return self._others[namespace]

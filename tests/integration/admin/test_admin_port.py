@@ -9,6 +9,7 @@ import pytest
 
 from bridge.errors import ConfigError
 from bridge.listeners.admin import AdminServer, Checks
+from tests.support.waiting import PATIENCE_S
 
 
 class Admin:
@@ -24,14 +25,14 @@ class Admin:
         return b"iii_up 1\n"
 
     async def get(self, path: str, method: str = "GET") -> httpx.Response:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
             return await client.request(method, f"http://127.0.0.1:{self.port}{path}")
 
     async def exchange(self, request: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(request)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 return await reader.read()
         finally:
             writer.close()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.handlers import Gate
 from tests.support.running_bridge import RunningBridge
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -19,7 +19,7 @@ def queues() -> dict[str, Any]:
 
 
 async def gauges(bridge: RunningBridge) -> dict[str, float]:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
         text = (await client.get(f"{bridge.addresses.admin}/metrics")).text
     lines = [line.rpartition(" ") for line in text.splitlines() if '{queue="slow"}' in line]
     return {name.removesuffix('{queue="slow"}'): float(value) for name, _, value in lines}
@@ -61,7 +61,7 @@ async def test_a_bridge_that_stops_is_not_ready_while_what_runs_ends(bridge: Run
     bridge.bridge.stop()
 
     async def says_so() -> bool:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
             answer = await client.get(f"{bridge.addresses.admin}/readyz")
         return answer.status_code == 503 and answer.json()["checks"]["process"] == "stopping"
 

@@ -11,7 +11,7 @@ from bridge.app import Bridge
 from bridge.config import load_config
 from tests.support.running_bridge import bridge_config, new_prefix, write_config
 from tests.support.temporal_server import free_port, temporal_server
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -21,18 +21,18 @@ class Admin:
         self._url = url
 
     async def get(self, path: str) -> tuple[int, str]:
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
             response = await client.get(f"{self._url}{path}")
         return response.status_code, response.text
 
     async def until_ready(self, *, is_ready: bool) -> dict[str, Any]:
         async def answer() -> dict[str, Any] | None:
-            async with httpx.AsyncClient(timeout=10) as client:
+            async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
                 response = await client.get(f"{self._url}/readyz")
             found: dict[str, Any] = response.json()
             return found if response.is_success is is_ready else None
 
-        return await eventually(answer, 20)
+        return await eventually(answer)
 
 
 async def test_a_bridge_is_healthy_throughout_and_ready_while_temporal_answers(tmp_path: Path) -> None:

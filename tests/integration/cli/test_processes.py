@@ -19,7 +19,7 @@ from tests.support.pipeline_processes import PROGRAM, Process, free_port
 
 Run = Callable[..., Process]
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture

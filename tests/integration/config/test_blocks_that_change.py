@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from tests.integration.config.conftest import Site, StartSite
 from tests.support.fake_sdk import CallFailed, Delivered, connected
 from tests.support.handlers import Recording
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +42,7 @@ async def serve_hello(site: Site) -> None:
 
 
 async def answers(port: int) -> bool:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
         try:
             return (await client.get(f"http://127.0.0.1:{port}/hello")).text == '"hello"'
         except httpx.TransportError:
@@ -63,7 +63,7 @@ class TestHttp:
         url = f"{site.bridge.addresses.http}/hello"
         await site.set("iii-http", {"port": 0, "default_timeout": 1234})
         await site.eventually_serves("iii-http", default_timeout_ms=1234)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
             assert (await client.get(url)).status_code == 200
 
     @pytest.mark.parametrize("way", ["set", "template", "file"])
@@ -74,7 +74,7 @@ class TestHttp:
         await serve_hello(site)
         old = httpx.URL(site.bridge.addresses.http or "").port
         assert old is not None
-        async with httpx.AsyncClient() as kept_alive:
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as kept_alive:
             assert (await kept_alive.get(f"http://127.0.0.1:{old}/hello")).status_code == 200
             match way:
                 case "set":

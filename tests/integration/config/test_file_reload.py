@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from tests.integration.config.conftest import StartSite
 from tests.support.handlers import Gate, Recording
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -129,7 +129,7 @@ async def test_asking_for_a_reload_loads_the_file_at_once(start_site: StartSite)
     with capture_logs() as logs:
         site.bridge.bridge.reload()
         await eventually(lambda: [each for each in logs if each["event"] == "configuration reloaded"])
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
         assert (await client.get(f"{site.bridge.addresses.admin}/readyz")).status_code == 200
 
 
@@ -137,7 +137,7 @@ async def test_the_metrics_follow_the_queues(start_site: StartSite) -> None:
     site = await start_site(iii_queue=SEED)
 
     async def metrics() -> str:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
             return (await client.get(f"{site.bridge.addresses.admin}/metrics")).text
 
     assert 'queue="old"' in await metrics()

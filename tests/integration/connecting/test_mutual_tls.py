@@ -19,14 +19,9 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
-
-
-@pytest.fixture
 async def encrypted_address(temporal_address: str, authority: Authority) -> AsyncIterator[str]:
-    async with mutual_tls(temporal_address, authority) as address:
-        yield address
+    async with mutual_tls(temporal_address, authority) as proxy:
+        yield proxy.address
 
 
 async def test_a_profile_with_certificates_leads_to_temporal(

@@ -20,7 +20,7 @@ from tests.support.running_bridge import (
     write_config,
 )
 from tests.support.temporal_server import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -139,7 +139,7 @@ async def test_the_consoles_own_routes_are_served(bridge: RunningBridge, console
     trigger = {"trigger_type": "http", "function_id": "engine::console::status", "config": route}
     await console.send({"type": "registertrigger", "id": "console-status", **trigger})
     await console.settled()
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
         answer = await client.get(f"{bridge.addresses.http}/_console/status")
     assert (answer.status_code, answer.json()) == (200, {"ok": True})
 

@@ -24,7 +24,7 @@ from bridge.temporal.dev_server import DevServerSettings, run_dev_server
 from tests.conformance.sdk_install import python_sdk
 from tests.support.dockerfile import ROOT, last
 from tests.support.pipeline_processes import ORDER_EXAMPLE, Process, free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -106,14 +106,14 @@ async def test_two_bridges_and_their_workers_serve_orders_and_each_other(
             worker.wait_for_line("worker ready")
             bridges.append(bridge)
         first, second = bridges
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
             placed = (await http.post(f"{first.addresses['http']}/orders", json=ORDER)).json()
 
             async def is_fulfilled() -> bool:
                 answer = await http.get(f"{second.addresses['http']}/orders/{placed['order_id']}")
                 return bool(answer.json()["status"] == "fulfilled")
 
-            await eventually(is_fulfilled, 30)
+            await eventually(is_fulfilled)
         first.send_signal(signal.Signals[last("bridge", "STOPSIGNAL").text])
         assert first.wait() == 0
         assert not first.is_healthy()

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from tests.conformance.sdk_install import node_executable, node_sdk
 from tests.support.fake_sdk import CallFailed, FakeSdk
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 HERE = Path(__file__).parent
-START_LIMIT_S = 20
 
 
 async def command(runtime: str, scratch: Path) -> list[str]:
@@ -43,7 +42,7 @@ async def sdk_client(
             return False
 
     try:
-        await eventually(answers, START_LIMIT_S)
+        await eventually(answers, PATIENCE_S)
         yield
     finally:
         process.kill()

@@ -20,13 +20,13 @@ from tests.integration.entrance.conftest import Start
 from tests.integration.entrance.sdk_processes import sdk_client
 from tests.support.fake_sdk import connected
 from tests.support.pki import Authority, Pair
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 CA_VARIABLE = {"python": "SSL_CERT_FILE", "node": "NODE_EXTRA_CA_CERTS"}
 
 
 async def get(url: str, trusted: ssl.SSLContext) -> int:
-    async with httpx.AsyncClient(verify=trusted) as client:
+    async with httpx.AsyncClient(verify=trusted, timeout=PATIENCE_S) as client:
         return (await client.get(url)).status_code
 
 
@@ -156,7 +156,7 @@ async def test_a_request_that_is_refused_early_is_answered_over_tls_too(
     start: Start, authority: Authority
 ) -> None:
     bridge = await start(tls=authority.sign().config)
-    async with httpx.AsyncClient(verify=authority.trusted()) as client:
+    async with httpx.AsyncClient(verify=authority.trusted(), timeout=PATIENCE_S) as client:
         answer = await client.get(f"{bridge.addresses.http}/x", headers={"x": "y" * 70_000})
     assert answer.status_code == 431
 
@@ -164,13 +164,13 @@ async def test_a_request_that_is_refused_early_is_answered_over_tls_too(
 async def test_a_worker_that_begins_no_handshake_holds_up_nobody_and_is_hung_up_on(
     start: Start, authority: Authority
 ) -> None:
-    bridge = await start(tls=authority.sign().config, workers={"handshake_timeout_ms": 300})
+    bridge = await start(tls=authority.sign().config, workers={"handshake_timeout_ms": 2_000})
     host, port = bridge.addresses.workers[0].removeprefix("wss://").split(":")
     reader, silent = await asyncio.open_connection(host, int(port))
     try:
         async with connected(bridge.addresses.workers[0], ssl=authority.trusted()) as worker:
             assert await worker.trigger("engine::health::check")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             assert await reader.read() == b""
     finally:
         silent.close()

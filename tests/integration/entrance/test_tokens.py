@@ -12,6 +12,7 @@ from tests.integration.entrance.conftest import Start
 from tests.integration.entrance.sdk_processes import sdk_client
 from tests.support.fake_sdk import connected
 from tests.support.running_bridge import RunningBridge
+from tests.support.waiting import PATIENCE_S
 
 TOKENS = ["old-s3cret", "new-s3cret"]
 
@@ -21,7 +22,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 async def get(url: str, headers: dict[str, str] | None = None, method: str = "GET") -> httpx.Response:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
         return await client.request(method, url, headers=headers)
 
 

@@ -14,11 +14,11 @@ from tests.support.bridge_process import BridgeProcess, bridge_process
 from tests.support.fake_sdk import CallFailed, Delivered, FakeSdk, connected
 from tests.support.handlers import Failing, Gate, Recording, numbered, succeed
 from tests.support.running_bridge import StartBridge, bridge_config, ended, write_config
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 from workflows.contract import Tenancy
 from workflows.names import chain_id
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 QUEUES = {"jobs": {"max_retries": 5, "backoff_ms": 1, "concurrency": 20}}
 # Temporal's server may fire a timer so much too early.
@@ -230,7 +230,7 @@ async def is_ready(bridge: BridgeProcess) -> bool:
     Raises:
         httpx.ConnectError: There is nobody to ask.
     """
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
         response = await client.get(f"{bridge.admin_url}/readyz")
     checks = response.json()["checks"]
     assert response.is_success == all(check == "ok" for check in checks.values())

@@ -10,6 +10,8 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.support.waiting import PATIENCE_S
+
 Handler = Callable[[Any], Awaitable[Any]]
 
 
@@ -57,7 +59,7 @@ class RawWorker:
         await self.say(
             "invokefunction", invocation_id=invocation_id, function_id=function_id, data=data or {}
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             return await self._answers[invocation_id]
 
     async def say(self, kind: str, **fields: Any) -> None:
@@ -66,7 +68,7 @@ class RawWorker:
     async def settled(self) -> None:
         """Wait until the bridge has taken everything said so far."""
         await self.say("ping")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await self._pongs.get()
 
     async def listen(self) -> None:

@@ -20,6 +20,7 @@ from bridge.engine.triggers import Binding
 from bridge.listeners.channel_socket import ChannelSocket
 from bridge.listeners.worker_socket import SocketLimits, WorkerSocket
 from bridge.protocol import payload
+from tests.support.waiting import PATIENCE_S
 
 Handler = Callable[[Any], Awaitable[Any]]
 
@@ -71,14 +72,14 @@ async def running_bridge(settings: HttpSettings) -> AsyncIterator[Bridge]:
         socket = WorkerSocket(engine, SocketLimits(), channels=ChannelSocket(table))
         worker_port = await socket.start("127.0.0.1", 0)
         port = await http.start()
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
             yield Bridge(engine, table, http, port, f"ws://127.0.0.1:{worker_port}", client)
         await http.close(deadline_s=1)
         await socket.stop_accepting()
         await socket.disconnect_all()
 
 
-async def eventually(condition: Callable[[], bool], limit_s: float = 10) -> None:
+async def eventually(condition: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
     """Wait until something holds that no event tells about."""
     async with asyncio.timeout(limit_s):
         while not condition():  # noqa: ASYNC110 - what is waited for is not ours to signal
@@ -92,7 +93,7 @@ async def raw_exchange(port: int, *pieces: bytes) -> bytes:
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             return await reader.read()
     except ConnectionResetError:
         return b""

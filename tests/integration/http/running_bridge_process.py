@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from tests.support.waiting import PATIENCE_S
+
 
 @asynccontextmanager
 async def bridge_process(**settings: Any) -> AsyncIterator[dict[str, str]]:
@@ -21,7 +23,7 @@ async def bridge_process(**settings: Any) -> AsyncIterator[dict[str, str]]:
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             line = await process.stdout.readline()
         yield json.loads(line)
     finally:

@@ -9,6 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from bridge.builtins.channels import Channel
 from tests.integration.http.raw_worker import raw_worker
 from tests.integration.http.running_bridge import Bridge, eventually, raw_exchange
+from tests.support.waiting import PATIENCE_S
 
 
 def url_of(bridge: Bridge, channel: Channel, direction: str) -> str:
@@ -32,7 +33,7 @@ async def received(socket: ClientConnection) -> list[str | bytes]:
 
 
 async def send_for_ever(socket: ClientConnection) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             await socket.send("x")
             await asyncio.sleep(0)  # sending alone never lets the server run

@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from bridge.builtins.http import GlobalMiddleware
 from tests.integration.http.conftest import MakeBridge
 from tests.integration.http.running_bridge import Bridge, eventually
+from tests.support.waiting import PATIENCE_S
 
 GET = b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -40,7 +41,7 @@ async def leave(bridge: Bridge, *pieces: bytes, after: asyncio.Event) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
     for piece in pieces:
         writer.write(piece)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await after.wait()
     writer.close()
 
@@ -65,7 +66,7 @@ async def test_its_request_ends_and_the_function_goes_on(request_bytes: bytes, b
     await eventually(lambda: not bridge.http._server._state.tasks)
     assert len(bridge.channels) == 0
     work.released.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await work.finished.wait()
 
 
@@ -78,7 +79,7 @@ async def test_the_functions_after_the_one_that_runs_are_not_asked(make_bridge: 
     await leave(bridge, GET, after=work.started)
     await eventually(lambda: not bridge.http._server._state.tasks)
     work.released.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await work.finished.wait()
     assert [call.function_id for call in bridge.calls] == ["global"]
 
@@ -90,7 +91,7 @@ async def test_a_request_that_waits_for_its_turn_gives_it_up(make_bridge: MakeBr
     bridge.route("f", "/x")
     async with asyncio.TaskGroup() as tasks:
         first = tasks.create_task(bridge.client.get("/x"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await work.started.wait()
         for _ in range(10):
             await leave(bridge, GET, after=work.started)
@@ -123,7 +124,7 @@ async def test_a_client_that_never_ends_its_request_is_left_after_a_while(bridge
     server.apply(replace(server._limits, linger_s=0.05), keep_alive_timeout_s=75)
     reader, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
     writer.write(b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert (await reader.read()).endswith(b'"early"')
     await eventually(lambda: bridge.http.connection_count == 0)
     writer.close()
@@ -136,7 +137,7 @@ async def test_an_answer_before_the_end_of_the_request_arrives_before_the_connec
     bridge.route("f", "/x", "POST")
     reader, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
     writer.write(b"POST /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 300000\r\n\r\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert (await reader.read()).endswith(b'"early"')
     assert bridge.http.connection_count == 1
     writer.write(b"a" * 300_000)
@@ -149,7 +150,7 @@ async def test_a_client_that_goes_on_sending_something_else_is_cut_off(bridge: B
     bridge.route("f", "/x", "POST")
     reader, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
     writer.write(b"POST /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert (await reader.read()).endswith(b'"early"')
     writer.write(b"not a chunk\r\n")
     await eventually(lambda: bridge.http.connection_count == 0)

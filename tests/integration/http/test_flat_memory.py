@@ -11,6 +11,7 @@ from websockets.asyncio.client import connect
 
 from tests.integration.http.raw_worker import raw_worker
 from tests.integration.http.running_bridge_process import bridge_process
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc"
@@ -69,7 +70,7 @@ async def test_uploads_and_downloads_pass_in_flat_memory(addresses: dict[str, st
 
     async with (
         raw_worker(addresses["worker_url"]) as worker,
-        httpx.AsyncClient(base_url=addresses["http_url"], timeout=20) as client,
+        httpx.AsyncClient(base_url=addresses["http_url"], timeout=PATIENCE_S) as client,
     ):
         await worker.function("take", take)
         await worker.route("take", "/take", "POST")

@@ -11,6 +11,7 @@ from bridge.builtins.http import CorsSettings, GlobalMiddleware, HttpSettings
 from bridge.errors import ConfigError
 from tests.integration.http.conftest import MakeBridge
 from tests.integration.http.running_bridge import Bridge, eventually, raw_exchange
+from tests.support.waiting import PATIENCE_S
 
 
 def free_port() -> int:
@@ -57,7 +58,7 @@ async def test_each_setting_holds_for_the_next_request(bridge: Bridge) -> None:
     await bridge.http.apply(
         HttpSettings(
             port=0,
-            default_timeout_ms=50,
+            default_timeout_ms=500,
             cors=CorsSettings(allowed_origins=("http://a",)),
             body_limit_bytes=2,
             docs_path=None,
@@ -132,7 +133,7 @@ async def test_a_new_port_is_served_and_the_old_one_left_with_its_idle_connectio
     port = free_port()
     await bridge.http.apply(HttpSettings(port=port))
     assert (await bridge.client.get(f"http://127.0.0.1:{port}/x")).status_code == 200
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await reader.read()
     writer.close()
     with pytest.raises(httpx.ConnectError):

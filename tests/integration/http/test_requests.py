@@ -262,7 +262,7 @@ async def test_global_middleware_comes_first_and_only_on_routes(make_bridge: Mak
 
 
 async def test_a_request_that_takes_too_long_is_a_bare_504(make_bridge: MakeBridge) -> None:
-    bridge = await make_bridge(default_timeout_ms=50)
+    bridge = await make_bridge(default_timeout_ms=1_000)  # within which a busy machine serves `/fine`
     released = asyncio.Event()
 
     async def wait(_: Any) -> Any:
@@ -276,8 +276,8 @@ async def test_a_request_that_takes_too_long_is_a_bare_504(make_bridge: MakeBrid
     bridge.route("nothing", "/nothing")
     bridge.route("f", "/middleware", middleware_function_ids=["slow"])
     bridge.route("f", "/fine")
-    for path in ("/slow", "/nothing", "/middleware"):
-        response = await bridge.client.get(path)
+    late = ("/slow", "/nothing", "/middleware")
+    for response in await asyncio.gather(*(bridge.client.get(path) for path in late)):
         assert (response.status_code, response.content) == (504, b"")
         assert "access-control-allow-origin" not in response.headers
     assert (await bridge.client.get("/fine")).status_code == 200
@@ -324,7 +324,9 @@ async def test_metadata_and_trace_reach_the_handler(bridge: Bridge) -> None:
     )
     await bridge.client.get("/x", headers={"traceparent": trace, "baggage": "user=7"})
     (call,) = bridge.calls
-    assert (call.traceparent, call.baggage, bytes(call.metadata)) == (trace, "user=7", b'{"team":"shop"}')
+    assert call.traceparent is not None
+    assert call.traceparent.split("-")[:2] == trace.split("-")[:2]
+    assert (call.baggage, bytes(call.metadata)) == ("user=7", b'{"team":"shop"}')
     assert b"_caller_worker_id" not in bytes(call.data)
 
 

@@ -1,6 +1,7 @@
 """Requests made from the served OpenAPI document, valid and invalid ones, get what the document promises."""
 
 import asyncio
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +18,15 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.integration.http.raw_worker import RawWorker, raw_worker
 from tests.integration.http.running_bridge import Bridge
+from tests.support.waiting import PATIENCE_S
 
 EXAMPLES = 50
+
+# `drive` would import it in its thread, and Python 3.11 cannot parse in two threads at the same time.
+importlib.import_module("schemathesis.specs.openapi.schemas")
+
+# It is the bridge, in the main thread, that uses it while a strategy runs.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 
 TEXT = {"type": "string", "minLength": 1}
 LINE = {
@@ -107,7 +115,7 @@ def drive(
         @given(case=operation.as_strategy(generation_mode=mode))
         def ask(case: schemathesis.Case) -> None:
             made[case.operation.label] = made.get(case.operation.label, 0) + 1
-            case.call_and_validate(checks=list(checks), timeout=10)
+            case.call_and_validate(checks=list(checks), timeout=PATIENCE_S)
 
         ask()
     return made

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from email import message_from_string
 from typing import Any
@@ -16,6 +17,7 @@ from iii_helpers.http import HttpResponse, http
 
 from tests.integration.http.conftest import MakeBridge
 from tests.integration.http.running_bridge import Bridge, eventually
+from tests.support.waiting import PATIENCE_S
 
 # The SDK warns that a later version renames what every released one is used with.
 pytestmark = pytest.mark.filterwarnings("ignore:register_trigger is deprecated:DeprecationWarning")
@@ -197,17 +199,25 @@ async def test_events_arrive_while_the_handler_still_writes(bridge: Bridge, work
 
 
 async def test_a_stream_outlives_the_time_limit_of_the_head(make_bridge: MakeBridge, connect: Any) -> None:
-    bridge = await make_bridge(default_timeout_ms=300)
+    bridge = await make_bridge(default_timeout_ms=2_000)
     worker = await connect(bridge)
+    may_end = threading.Event()  # handlers run in the SDK's thread
 
     async def handler(_: Any, response: Any) -> None:
         await response.writer.write(b"first")
-        await asyncio.sleep(0.5)
+        await asyncio.to_thread(may_end.wait)
         await response.writer.write(b"last")
         await response.writer.close_async()
 
+    async def stuck(_: Any) -> None:
+        await asyncio.to_thread(may_end.wait)
+
     await worker.route("/long", "GET", http(handler))
-    assert (await bridge.client.get("/long")).content == b"firstlast"
+    await worker.route("/stuck", "GET", stuck)
+    async with bridge.client.stream("GET", "/long") as response:
+        assert (await bridge.client.get("/stuck")).status_code == 504  # the time is up by now
+        may_end.set()
+        assert await response.aread() == b"firstlast"
 
 
 async def test_the_result_and_errors_of_a_handler_that_streams_are_ignored(
@@ -256,7 +266,7 @@ async def test_a_client_that_leaves_ends_the_stream_of_the_handler(bridge: Bridg
     async with bridge.client.stream("GET", "/endless") as response:
         async for _ in response.aiter_raw():
             break
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await failed.wait()
     await eventually(lambda: not bridge.http._server._state.connections)
 

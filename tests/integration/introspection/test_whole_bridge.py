@@ -5,6 +5,7 @@ import pytest
 
 from tests.support.fake_sdk import Delivered, FakeSdk
 from tests.support.running_bridge import RunningBridge
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -79,7 +80,7 @@ async def test_a_health_check_of_a_worker_is_there_while_its_trigger_is(
     async def healthy(_: Delivered) -> dict[str, object]:
         return {"status_code": 200, "body": {"status": "healthy", "service": "billing"}}
 
-    async with httpx.AsyncClient(base_url=bridge.addresses.http or "") as client:
+    async with httpx.AsyncClient(base_url=bridge.addresses.http or "", timeout=PATIENCE_S) as client:
         assert (await client.get("/health")).status_code == 404
         await worker.offer(billing__health=healthy)
         trigger = {"id": "t1", "trigger_type": "http", "function_id": "billing::health"}

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.fake_sdk import Delivered
 from tests.support.running_bridge import RunningBridge
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -59,7 +59,7 @@ async def live_labels(bridge: RunningBridge) -> dict[str, set[str]]:
     await bridge.dead_letters("validate")
 
     async def metrics() -> str | None:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
             text = (await client.get(f"{bridge.addresses.admin}/metrics")).text
         return text if 'iii_queue_dead_letters{queue="validate"} 1.0' in text else None
 

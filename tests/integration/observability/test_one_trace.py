@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from tests.support.fake_sdk import Delivered, FakeSdk
 from tests.support.handlers import Failing
 from tests.support.running_bridge import RunningBridge, ended
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -48,7 +48,7 @@ async def pipeline(bridge: RunningBridge) -> FakeSdk:
 
 async def test_an_order_is_one_trace_from_the_request_to_the_last_attempt(bridge: RunningBridge) -> None:
     worker = await pipeline(bridge)
-    async with httpx.AsyncClient(base_url=str(bridge.addresses.http)) as client:
+    async with httpx.AsyncClient(base_url=str(bridge.addresses.http), timeout=PATIENCE_S) as client:
         traceparent = f"00-{TRACE}-00f067aa0ba902b7-01"
         assert (await client.post("/orders", headers={"traceparent": traceparent})).status_code == 200
 
@@ -63,6 +63,7 @@ async def test_an_order_is_one_trace_from_the_request_to_the_last_attempt(bridge
     found = [(each["name"], each["status"]) for each in _flat(roots)]
 
     assert sorted(found) == [
+        ("POST /orders", "ok"),
         ("call orders::charge", "error"),
         ("call orders::charge", "ok"),
         ("call orders::create", "ok"),
@@ -77,6 +78,50 @@ async def test_an_order_is_one_trace_from_the_request_to_the_last_attempt(bridge
     assert [each["name"] for each in enqueued["children"]] == ["deliver orders::charge"] * 2
 
 
+async def test_a_request_is_a_span_above_the_functions_it_calls_and_one_without_a_route_is_none(
+    bridge: RunningBridge,
+) -> None:
+    worker = await bridge.connect()
+
+    async def fail(_: Delivered) -> None:
+        raise RuntimeError("no")
+
+    await worker.register({"orders::show": fail})
+    trigger = {"api_path": "/orders/:id", "http_method": "GET"}
+    await worker.send(
+        {
+            "type": "registertrigger",
+            "id": "route",
+            "trigger_type": "http",
+            "function_id": "orders::show",
+            "config": trigger,
+        }
+    )
+    await worker.settled()
+    async with httpx.AsyncClient(base_url=str(bridge.addresses.http)) as client:
+        headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+        assert (await client.get("/nowhere", headers=headers)).status_code == 404
+        assert (await client.get("/orders/7?full=1", headers=headers)).status_code == 500
+
+    async def root() -> list[dict[str, Any]] | None:
+        found: list[dict[str, Any]] = (await worker.trigger("engine::traces::tree", {"trace_id": TRACE}))[
+            "roots"
+        ]
+        return found if any(each["name"] == "GET /orders/:id" for each in found) else None
+
+    (span,) = await eventually(root)
+    assert (span["status"], span["parent_span_id"]) == ("error", "00f067aa0ba902b7")
+    assert dict(span["attributes"]) == {
+        "function_id": "orders::show",
+        "http.request.method": "GET",
+        "http.route": "/orders/:id",
+        "url.path": "/orders/7",
+        "http.response.status_code": "500",
+        "error.type": "500",
+    }
+    assert [each["name"] for each in span["children"]] == ["call orders::show"]
+
+
 async def test_attempts_and_dead_letters_show_in_the_metrics(bridge: RunningBridge) -> None:
     worker = await bridge.connect()
 
@@ -88,7 +133,7 @@ async def test_attempts_and_dead_letters_show_in_the_metrics(bridge: RunningBrid
     await bridge.dead_letters("validate")
 
     async def lines() -> list[str] | None:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
             text = (await client.get(f"{bridge.addresses.admin}/metrics")).text
         return text.splitlines() if 'iii_queue_dead_letters{queue="validate"} 1.0' in text else None
 
@@ -103,7 +148,7 @@ async def test_what_waits_for_a_provider_shows_in_the_metrics(bridge: RunningBri
     await worker.enqueue("nobody::offers", {}, "validate")
 
     async def shows() -> bool:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
             text = (await client.get(f"{bridge.addresses.admin}/metrics")).text
         return 'iii_queue_waiting_for_provider{queue="validate"} 1.0' in text
 
@@ -112,7 +157,7 @@ async def test_what_waits_for_a_provider_shows_in_the_metrics(bridge: RunningBri
 
 async def test_connections_show_by_listener(bridge: RunningBridge) -> None:
     await bridge.connect()
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
         await client.get(f"{bridge.addresses.http}/nowhere")
         text = (await client.get(f"{bridge.addresses.admin}/metrics")).text
 

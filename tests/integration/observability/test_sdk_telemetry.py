@@ -10,12 +10,11 @@ import pytest
 
 from tests.support.fake_sdk import FakeSdk
 from tests.support.running_bridge import RunningBridge
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 
 WORKER = Path(__file__).with_name("sdk_worker.py")
-STARTS_WITHIN_S = 20
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ async def client(bridge: RunningBridge) -> AsyncIterator[FakeSdk]:
             listed = await client.trigger("engine::functions::list", {"prefix": "billing::"})
             return bool(listed["functions"])
 
-        await eventually(offered, STARTS_WITHIN_S)
+        await eventually(offered, PATIENCE_S)
         assert await client.trigger("billing::charge", {"order": 7}) == {"ok": True}
         yield client
     finally:

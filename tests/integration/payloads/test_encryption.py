@@ -1,29 +1,26 @@
 """Payloads that only the bridge can read, and the endpoint that reads them for others (docs/payloads.md)."""
 
-import asyncio
 import base64
-import json
 import shlex
-import sysconfig
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from tests.support.fake_sdk import Delivered
 from tests.support.handlers import Failing, Gate, Recording
 from tests.support.pages import commands
-from tests.support.running_bridge import RunningBridge, StartBridge, ended
+from tests.support.running_bridge import StartBridge, ended, events
+from tests.support.temporal_cli import printed, shown
 from tests.support.temporal_server import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 
 SECRET = "4929-7226-5703"
 TOKEN = "let-me-read"
-TEMPORAL_CLI = Path(sysconfig.get_path("scripts")) / "temporal"
 
 
 def key(number: int) -> str:
@@ -32,14 +29,6 @@ def key(number: int) -> str:
 
 def encrypted(active: str = "one", **keys: str) -> dict[str, Any]:
     return {"encryption": {"active_key": active, "keys": keys or {"one": key(1)}}}
-
-
-@pytest.fixture
-def queues() -> dict[str, Any]:
-    return {
-        "jobs": {"max_retries": 1},
-        "lines": {"type": "fifo", "message_group_field": "group", "max_retries": 2, "backoff_ms": 1},
-    }
 
 
 async def everything(client: Client, prefix: str) -> bytes:
@@ -104,6 +93,12 @@ async def test_a_new_key_takes_over_while_messages_are_in_flight(
     receipt = await worker.enqueue("slow", {"card": SECRET}, "jobs")
     waiting = await worker.enqueue("absent", {"card": SECRET}, "jobs")
     await eventually(lambda: gate.begun)
+
+    async def has_found_nobody() -> bool:
+        failed = EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED
+        return any(event.event_type == failed for event in await events(before.chain(waiting)))
+
+    await eventually(has_found_nobody)
     await before.stop()
     after = await start_bridge(queues, payloads=encrypted("two", one=key(1), two=key(2)))
     heard = Recording()
@@ -111,6 +106,21 @@ async def test_a_new_key_takes_over_while_messages_are_in_flight(
     for each in (receipt, waiting):
         assert (await ended(after.chain(each))).status is WorkflowExecutionStatus.COMPLETED
     assert heard.of("card") == [SECRET, SECRET]
+
+
+async def test_bridges_that_have_lost_a_key_begin_and_share_a_new_seal_key(
+    start_bridge: StartBridge, temporal: Client
+) -> None:
+    first = await start_bridge({}, payloads=encrypted())
+    keeper = temporal.get_workflow_handle(f"{first.prefix}.seal-key")
+    before = (await keeper.describe()).run_id
+    for payloads in (encrypted("two", two=key(2)), {}):
+        await start_bridge({}, payloads=payloads)
+        renewed = await keeper.describe()
+        assert renewed.run_id != before
+        before = renewed.run_id
+    await start_bridge({}, payloads={})
+    assert (await keeper.describe()).run_id == before
 
 
 async def test_the_codec_endpoint_reads_for_those_who_have_a_token(
@@ -126,15 +136,15 @@ async def test_the_codec_endpoint_reads_for_those_who_have_a_token(
     await ended(bridge.chain(receipt))
     url = f"http://127.0.0.1:{port}"
 
-    assert SECRET not in await shown(temporal_address, bridge, receipt)
+    assert SECRET not in await shown(temporal_address, bridge.chain(receipt).id)
     codec = ("--codec-endpoint", url, "--codec-auth", f"Bearer {TOKEN}")
-    assert SECRET in await shown(temporal_address, bridge, receipt, *codec)
+    assert SECRET in await shown(temporal_address, bridge.chain(receipt).id, *codec)
     (documented,) = commands("docs/payloads.md")
     asked = documented.replace("iii.chain/…", bridge.chain(receipt).id).replace("$CODEC_TOKEN", TOKEN)
     words = shlex.split(asked.replace("http://127.0.0.1:9465", url))
     assert SECRET in await printed(*words[1:], "--address", temporal_address)
 
-    async with httpx.AsyncClient(base_url=url) as browser:
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as browser:
         preflight = {"origin": origin, "access-control-request-method": "POST"}
         allowed = await browser.options("/decode", headers=preflight)
         assert allowed.headers["access-control-allow-origin"] == origin
@@ -158,28 +168,3 @@ async def test_the_codec_endpoint_reads_for_those_who_have_a_token(
         assert there["payloads"][0] != plain
         back = (await browser.post("/ns/decode", json=there, headers=good)).json()
         assert back == {"payloads": [plain]}
-
-
-async def shown(address: str, bridge: RunningBridge, receipt: str, *options: str) -> str:
-    """Return what Temporal's own command line shows of a chain."""
-    show = ("workflow", "show", "--workflow-id", bridge.chain(receipt).id, "--output", "json")
-    told = json.loads(await printed(*show, "--address", address, *options))
-    texts = [base64.b64decode(data).decode(errors="replace") for data in datas(told)]
-    return json.dumps(told) + "".join(texts)
-
-
-async def printed(*words: str) -> str:
-    """Return what Temporal's own command line prints."""
-    process = await asyncio.create_subprocess_exec(str(TEMPORAL_CLI), *words, stdout=asyncio.subprocess.PIPE)
-    output, _ = await process.communicate()
-    return output.decode()
-
-
-def datas(told: Any) -> list[str]:
-    """Return every `data` in a JSON value."""
-    if isinstance(told, dict):
-        own = [told["data"]] if isinstance(told.get("data"), str) else []
-        return own + [data for value in told.values() for data in datas(value)]
-    if isinstance(told, list):
-        return [data for value in told for data in datas(value)]
-    return []

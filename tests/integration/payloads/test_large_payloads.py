@@ -20,14 +20,6 @@ KEY = base64.b64encode(bytes(32)).decode()
 
 
 @pytest.fixture
-def queues() -> dict[str, Any]:
-    return {
-        "jobs": {"max_retries": 1},
-        "lines": {"type": "fifo", "message_group_field": "group", "max_retries": 2, "backoff_ms": 1},
-    }
-
-
-@pytest.fixture
 def stored(tmp_path: Path) -> dict[str, Any]:
     return {
         "storage": {"directory": str(tmp_path / "large"), "limit_bytes": 4 * MEBIBYTE},

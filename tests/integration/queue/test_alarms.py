@@ -92,7 +92,7 @@ async def test_an_alert_function_that_comes_later_is_called_then(bridge: Running
     await eventually(lambda: _exists(bridge))
     await eventually(has_tried)
     await worker.offer(ops__alert=told)
-    await eventually(lambda: told.payloads, 20)
+    await eventually(lambda: told.payloads)
     await discard_all(bridge, worker)
     assert await alarm.result() == "ops::alert was called"
 

@@ -11,6 +11,7 @@ from temporalio.client import Client
 from tests.support.fake_sdk import CallFailed, Delivered
 from tests.support.handlers import Failing
 from tests.support.running_bridge import RunningBridge, bridge_config, running_bridge, write_config
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +37,7 @@ async def bridge(
 
 @pytest.fixture
 async def http(bridge: RunningBridge) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"{bridge.addresses.http}/_console") as client:
+    async with httpx.AsyncClient(base_url=f"{bridge.addresses.http}/_console", timeout=PATIENCE_S) as client:
         yield client
 
 

@@ -81,16 +81,19 @@ async def test_a_message_without_the_field_is_refused(bridge: RunningBridge, dat
 async def test_a_message_whose_bridge_was_lost_after_the_claim_arrives(
     start_bridge: StartBridge, queues: dict[str, Any], monkeypatch: pytest.MonkeyPatch, queue: str
 ) -> None:
-    first = await start_bridge(queues, enqueue_timeout_ms=300)
+    first = await start_bridge(queues)
     sender = await first.connect()
+    is_claimed = asyncio.Event()
 
     async def never_returns(*_: Any) -> None:
+        is_claimed.set()
         await asyncio.Event().wait()
 
     monkeypatch.setattr("bridge.temporal.enqueuer.TemporalEnqueuer._send_apart", never_returns)
-    with pytest.raises(CallFailed, match="did not answer"):
-        await sender.enqueue("job", {"id": 1, "g": 1, "n": 1}, queue)
+    enqueueing = asyncio.ensure_future(sender.enqueue("job", {"id": 1, "g": 1, "n": 1}, queue))
+    await is_claimed.wait()
     await first.stop()
+    enqueueing.cancel()
     monkeypatch.undo()
 
     second = await start_bridge(queues)

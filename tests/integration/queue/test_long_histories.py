@@ -199,7 +199,7 @@ async def test_places_too_many_to_carry_are_left_in_annexes_and_keep_their_order
     gate.open()
     for n in range(40, 60):
         await sender.enqueue("job", {"g": 1, "n": n}, "lines")
-    await eventually(lambda: len(heard.payloads) >= 60, 20)
+    await eventually(lambda: len(heard.payloads) >= 60)
     assert heard.of("n") == list(range(60))
     assert (await ended(bridge.lane("lines", "1"))).status is WorkflowExecutionStatus.COMPLETED
     annexes = f"WorkflowType = 'iii.fifo_annex' AND WorkflowId STARTS_WITH '{bridge.prefix}.'"

@@ -18,7 +18,8 @@ from bridge.temporal.connection import TemporalAddress
 from bridge.temporal.enqueuer import EnqueueSettings
 from bridge.temporal.messages import NamedQueue
 from bridge.temporal.queue_workers import QueueWorker
-from bridge.temporal.service import QueueSettings, TemporalService, TemporalSettings
+from bridge.temporal.service import QueueSettings, TemporalSettings
+from bridge.temporal.services import TemporalServices
 from tests.support.running_bridge import ended
 from tests.support.waiting import eventually
 from workflows.contract import CronResult, RetryRules, Tenancy
@@ -36,7 +37,7 @@ class Durable:
         self.engine = Engine(spawn=self._spawn, new_id=lambda: str(uuid.uuid4()))
         self.engine.add_builtin("job", self._job, owner_name="test")
         settings = TemporalSettings(TemporalAddress(temporal_address, "default"), EnqueueSettings(), prefix)
-        self.service = TemporalService(self.engine, settings, {})
+        self.service = TemporalServices(self.engine, settings, (), {})
         self._tasks: set[asyncio.Task[None]] = set()
 
     def put(self, concurrency: int) -> None:
@@ -77,7 +78,7 @@ async def tell_nobody(*_: object) -> None:
 async def durable(temporal_address: str, prefix: str) -> AsyncIterator[Durable]:
     durable = Durable(temporal_address, prefix)
     running = asyncio.create_task(durable.service.run(fire_nothing, alert_nobody, tell_nobody))
-    await durable.service.ready.wait()
+    await durable.service.wait_until_ready()
     yield durable
     durable.released.set()
     durable.service.stop()

@@ -15,6 +15,7 @@ from bridge.errors import FunctionFailedError
 from bridge.listeners.worker_socket import SocketLimits, WorkerSocket
 from bridge.protocol import payload
 from tests.integration.worker_socket.live import Client, LiveBridge, live_bridge
+from tests.support.waiting import PATIENCE_S
 
 __all__ = ["Guarded", "guarded_bridge", "refuse"]
 
@@ -34,6 +35,7 @@ class Guarded:
         self.engine = trusted.engine
         self.rules = rules
         self.given: dict[str, list[Any]] = {}
+        self.limits = SocketLimits(handshake_timeout_s=PATIENCE_S)
         self._exits = exits
         self._session: LiveBridge | None = None
 
@@ -56,8 +58,8 @@ class Guarded:
     async def port(self) -> int:
         """Return the port with rules; it opens when it is first asked for."""
         if self._session is None:
-            limits = SocketLimits(handshake_timeout_s=1)
-            socket = WorkerSocket(self.engine, limits, self.trusted.telemetry.append, rules=self.rules)
+            note_telemetry = self.trusted.telemetry.append
+            socket = WorkerSocket(self.engine, self.limits, note_telemetry, rules=self.rules)
             port = await socket.start("127.0.0.1", 0)
             self._session = LiveBridge(self.engine, socket, port, [])
             self._exits.push_async_callback(socket.disconnect_all)

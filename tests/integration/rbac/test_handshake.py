@@ -9,6 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedOK
 
+from bridge.listeners.worker_socket import SocketLimits
 from tests.integration.rbac.guarded import Guarded, refuse
 
 
@@ -64,6 +65,7 @@ async def test_without_the_auth_function_nobody_comes_in(bridge: Guarded) -> Non
 async def test_an_auth_function_that_never_answers_refuses_the_connection(bridge: Guarded) -> None:
     bridge.rules = replace(bridge.rules, auth_function_id="auth")
     bridge.offer_slow("auth", asyncio.Event(), {})
+    bridge.limits = SocketLimits(handshake_timeout_s=1)
     assert "did not answer within 1 s" in await refusal_of(bridge)
 
 

@@ -11,10 +11,9 @@ from websockets.asyncio.client import connect
 
 from tests.integration.stream.running_bridge import Bridge
 from tests.support.node_script import running_node_script
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 SCRIPT = Path(__file__).with_name("node_client.mjs")
-START_LIMIT_S = 20
 ENTRY = {"scope": "orders", "key": "o-17"}
 GROUP = {"stream_name": "chat", "group_id": "room-7"}
 ITEM = {**GROUP, "item_id": "m1"}
@@ -67,7 +66,7 @@ async def node(bridge: Bridge, tmp_path: Path) -> AsyncIterator[NodeWorker]:
     directory = tmp_path / "node"
     directory.mkdir()
     async with running_node_script(SCRIPT, directory, bridge.worker_url):
-        await eventually(lambda: bridge.engine.has_provider("node::stock"), START_LIMIT_S)
+        await eventually(lambda: bridge.engine.has_provider("node::stock"), PATIENCE_S)
         yield NodeWorker(bridge)
 
 

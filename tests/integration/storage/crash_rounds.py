@@ -28,7 +28,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.integration.storage.redis_server import RedisServer, redis_server
 from tests.support.fake_sdk import CallFailed, FakeSdk, connected
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 REPOSITORY = Path(__file__).parents[3]
 SERVE = "from bridge.cli import main; main()"
@@ -36,7 +36,6 @@ WRITERS = [f"writer-{number}" for number in range(16)]
 MAX_WRITES_PER_ROUND = 600
 MAX_DELAY_S = 0.005
 SHARE_OF_SERVER_KILLS = 0.5
-START_TIMEOUT_S = 30
 WRITE_TIMEOUT_S = 60
 SCOPE = "crash"
 COUNTER = {"scope": SCOPE, "key": "counter"}
@@ -158,7 +157,7 @@ class BridgeProcess:
             stdout=DEVNULL,
             stderr=DEVNULL,
         )
-        await eventually(self._listens, timeout_s=START_TIMEOUT_S)
+        await eventually(self._listens, timeout_s=PATIENCE_S)
 
     async def kill(self) -> None:
         if self._process is not None and self._process.returncode is None:

@@ -7,7 +7,7 @@ import pytest
 from bridge.errors import StorageError
 from bridge.storage import Broker, LocalBroker, RedisBroker, Subscriber
 from tests.integration.storage.redis_server import RedisServer
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 
 class Inbox:
@@ -24,7 +24,7 @@ class Inbox:
 
     async def until(self, last: bytes) -> list[bytes]:
         """Return everything up to a message, as soon as that has come."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while last not in self.messages:
                 self._arrived.clear()
                 await self._arrived.wait()

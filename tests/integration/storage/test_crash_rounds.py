@@ -6,8 +6,6 @@ from tests.integration.storage.crash_rounds import LostWriteError, run_rounds
 
 ROUNDS = 2  # python -m tests.integration.storage.crash_rounds runs a hundred
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.mark.parametrize("adapter", ["file", "redis"])
 async def test_acknowledged_writes_survive_kill_9(adapter: str, tmp_path: Path) -> None:

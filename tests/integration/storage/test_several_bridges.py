@@ -16,7 +16,7 @@ from bridge.app import Bridge
 from bridge.config import load_config
 from tests.integration.storage.redis_server import RedisServer
 from tests.support.fake_sdk import CallFailed, Delivered, FakeSdk, connected
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 NO_TEMPORAL = "127.0.0.1:1"  # state, streams and pub/sub need none
 GROUP = {"stream_name": "chat", "group_id": "room-7"}
@@ -116,7 +116,7 @@ async def stream_client(site: Site) -> AsyncIterator[ClientConnection]:
 
 
 async def next_frame(client: ClientConnection) -> Any:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         return json.loads(await client.recv())
 
 

@@ -24,6 +24,7 @@ from bridge.listeners.worker_socket import SocketLimits, WorkerSocket
 from bridge.protocol import payload
 from bridge.protocol.payload import ABSENT
 from bridge.storage import LocalBroker, MemoryStore, SqliteStore
+from tests.support.waiting import PATIENCE_S
 
 
 @dataclass
@@ -103,7 +104,7 @@ async def sdk_worker(bridge: Bridge) -> AsyncIterator[III]:
         worker._loop.close()  # the SDK stops its loop and leaves it open
 
 
-async def eventually(holds: Callable[[], bool], limit_s: float = 10) -> None:
+async def eventually(holds: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
     """Wait until something holds that no event tells about."""
     async with asyncio.timeout(limit_s):
         while not holds():  # noqa: ASYNC110 - the SDK's thread and the kernel set no event
@@ -111,7 +112,7 @@ async def eventually(holds: Callable[[], bool], limit_s: float = 10) -> None:
 
 
 async def received(inbox: "asyncio.Queue[Any]", count: int) -> list[Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         return [await inbox.get() for _ in range(count)]
 
 

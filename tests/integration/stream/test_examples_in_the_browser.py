@@ -17,7 +17,7 @@ import pytest
 from bridge.app import Bridge
 from bridge.config import load_config
 from tests.integration.stream.browser import Browser, Page, running_browser
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 STATUS = "document.querySelector('#status')?.textContent"
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -74,12 +74,12 @@ class Example:
         await self._serving
 
     async def until_served(self) -> None:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
 
             async def is_served() -> bool:
                 return (await client.get(self.url)).status_code == HTTPStatus.OK
 
-            await eventually(is_served, timeout_s=20)
+            await eventually(is_served)
 
 
 @asynccontextmanager
@@ -144,7 +144,10 @@ async def test_todos_change_in_every_window_at_once(browser: Browser, tmp_path: 
 
 
 async def test_a_page_goes_on_by_itself_when_the_bridge_comes_back(browser: Browser, tmp_path: Path) -> None:
-    async with running_example("realtime_todo", tmp_path, "/todos") as example, httpx.AsyncClient() as client:
+    async with (
+        running_example("realtime_todo", tmp_path, "/todos") as example,
+        httpx.AsyncClient(timeout=PATIENCE_S) as client,
+    ):
         await client.post(example.url, json={"text": "milk"})
         page = await live(browser, example.url)
         await example.stop_bridge()
@@ -157,7 +160,10 @@ async def test_a_page_goes_on_by_itself_when_the_bridge_comes_back(browser: Brow
 
 
 async def test_todo_requests_that_cannot_be_done_are_refused(tmp_path: Path) -> None:
-    async with running_example("realtime_todo", tmp_path, "/todos") as example, httpx.AsyncClient() as client:
+    async with (
+        running_example("realtime_todo", tmp_path, "/todos") as example,
+        httpx.AsyncClient(timeout=PATIENCE_S) as client,
+    ):
         url = example.url
         for text in ("", " ", "x" * 201, 5, None):
             assert (await client.post(url, json={"text": text})).status_code == 400
@@ -176,7 +182,7 @@ COUNTS = "['open', 'paid', 'shipped'].map((id) => document.querySelector('#' + i
 async def test_the_board_follows_the_orders(browser: Browser, tmp_path: Path) -> None:
     async with (
         running_example("reactive_state", tmp_path, "/board") as example,
-        httpx.AsyncClient() as client,
+        httpx.AsyncClient(timeout=PATIENCE_S) as client,
     ):
         url = example.url
         page = await live(browser, url)

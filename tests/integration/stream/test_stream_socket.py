@@ -13,6 +13,7 @@ from bridge.builtins.stream import Stream, StreamSettings
 from bridge.errors import ConfigError
 from bridge.storage import LocalBroker, MemoryStore
 from tests.integration.stream.running_bridge import Bridge, eventually, received, running_bridge
+from tests.support.waiting import PATIENCE_S
 
 JOIN = {"subscriptionId": "s-1", "streamName": "chat", "groupId": "room-7"}
 
@@ -24,7 +25,7 @@ async def join(client: ClientConnection, **fields: Any) -> dict[str, Any]:
 
 
 async def next_frame(client: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         frame = json.loads(await client.recv())
     assert isinstance(frame, dict)
     return frame
@@ -66,7 +67,7 @@ async def test_frames_that_cannot_be_understood_do_not_end_the_connection(bridge
 
 
 async def test_a_ping_is_answered(bridge: Bridge) -> None:
-    async with connect(bridge.stream_url) as client, asyncio.timeout(10):
+    async with connect(bridge.stream_url) as client, asyncio.timeout(PATIENCE_S):
         await (await client.ping(b"payload"))
 
 
@@ -195,7 +196,7 @@ async def test_a_thousand_members_get_every_update_in_order(bridge: Bridge) -> N
             arrived.append([json.loads(await client.recv())["event"]["data"] for _ in range(updates)])
 
     joined = asyncio.Semaphore(0)
-    async with asyncio.timeout(50), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
         for _ in range(members):
             tasks.create_task(member())
         for _ in range(members):
@@ -230,7 +231,7 @@ class SilentClient:
     async def read(self, count: int) -> list[dict[str, Any]]:
         """Return the next frames."""
         reader, writer = await asyncio.open_connection(sock=self._socket)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await reader.readuntil(b"\r\n\r\n")
             frames = []
             while len(frames) < count:

@@ -31,7 +31,7 @@ from tests.support.waiting import eventually
 from workflows.contract import Tenancy
 from workflows.names import topic_id
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.mark.parametrize("kind", ["standard", "fifo"])
@@ -242,7 +242,7 @@ async def test_a_killed_bridge_loses_no_message_of_an_absent_subscriber(
     await worker.publish({"n": 1})
     await worker.sdk.offer(heard=heard)
     await worker.subscribe("heard")
-    await eventually(lambda: heard.payloads == [{"n": 1}], 30)
+    await eventually(lambda: heard.payloads == [{"n": 1}])
 
 
 async def test_while_temporal_is_away_subscribing_works_and_publishing_says_so(tmp_path: Path) -> None:
@@ -270,6 +270,6 @@ async def test_while_temporal_is_away_subscribing_works_and_publishing_says_so(t
                 return False
             return True
 
-        await eventually(is_published, 30)
+        await eventually(is_published)
         await eventually(lambda: heard.payloads == [{"n": 2}])
         assert await worker.sdk.trigger("engine::queue::dlq_messages", {"topic": queue_of("heard")}) == []

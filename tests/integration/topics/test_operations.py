@@ -8,7 +8,7 @@ import pytest
 from tests.integration.topics.subscriber import TOPIC, Subscriber, becomes_known, queue_of
 from tests.support.handlers import Failing, Gate, Recording, numbered
 from tests.support.running_bridge import RunningBridge
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -153,7 +153,7 @@ async def test_the_queues_of_subscribers_show_in_the_metrics(
     queue = queue_of("one")
 
     async def lines() -> list[str] | None:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
             text = (await client.get(f"{bridge.addresses.admin}/metrics")).text
         return text.splitlines() if f'iii_queue_dead_letters{{queue="{queue}"}} 2.0' in text else None
 

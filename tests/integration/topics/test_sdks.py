@@ -14,7 +14,6 @@ from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.timeout(60),
     # The SDK points to triggers by observation, which this test is not about.
     pytest.mark.filterwarnings("ignore::DeprecationWarning:iii", "ignore:register_trigger"),
 ]

@@ -10,8 +10,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from bridge.listeners.worker_socket import SocketLimits
+from bridge.protocol import payload
+from bridge.protocol.outbound import CallFunction
 from tests.integration.worker_socket.live import live_bridge
 from tests.integration.worker_socket.raw import greeting_of, raw_connection, raw_frame, say
+from tests.support.waiting import POLL_S
 
 CALL = "5b0c2d2e-0000-4000-8000-000000000001"
 MIB = 1024 * 1024
@@ -149,7 +152,7 @@ async def test_a_telemetry_socket_is_no_worker(live, bystander):
 
 
 async def test_a_frame_over_64_mib_ends_its_connection_only():
-    limits = SocketLimits(ping_interval_s=0.05, close_timeout_s=0.05)
+    limits = SocketLimits(ping_timeout_s=0.5, close_timeout_s=0.05)
     async with live_bridge(limits) as live, live.client() as bystander:
         async with raw_connection(live) as (reader, writer):
             greeting = await greeting_of(reader)
@@ -167,8 +170,11 @@ async def test_a_large_frame_within_the_limit_is_served(live):
     assert answer["result"] == 20 * MIB + 2
 
 
-async def test_a_peer_that_does_not_read_is_dropped_and_nobody_else_notices():
-    limits = SocketLimits(outbox_messages=10_000, outbox_bytes=4 * MIB)
+@pytest.mark.parametrize("outbox_mib", [4, 1024], ids=["crowded", "roomy"])
+async def test_a_peer_that_does_not_read_is_dropped_and_nobody_else_notices(outbox_mib):
+    limits = SocketLimits(
+        outbox_bytes=outbox_mib * MIB, outbox_patience_s=0.01, ping_interval_s=0.05, ping_timeout_s=0.5
+    )
     async with live_bridge(limits) as live, live.client() as caller:
         async with raw_connection(live) as (reader, writer):
             greeting = await greeting_of(reader)
@@ -180,15 +186,36 @@ async def test_a_peer_that_does_not_read_is_dropped_and_nobody_else_notices():
             live.function("on::ready", lambda data: ready.set() or data)
             await ready.wait()
             await caller.say("invokefunction", function_id="deaf", invocation_id=CALL)
-            dropped = asyncio.ensure_future(live.departure_of(greeting["worker_id"]))
-            while not dropped.done():
+            for _ in range(16):
                 await caller.say(
                     "invokefunction", function_id="deaf", data="x" * MIB, action={"type": "void"}
                 )
+            await live.departure_of(greeting["worker_id"])
             answer = await caller.hear("invocationresult")
 
         assert answer["error"]["code"] == "invocation_stopped"
         assert await caller.is_served()
+
+
+async def test_a_peer_that_reads_what_waits_for_it_is_not_taken_for_gone_however_slow_it_is():
+    limits = SocketLimits(ping_interval_s=0.05, ping_timeout_s=1)
+    async with live_bridge(limits) as live, raw_connection(live) as (reader, _):
+        slow = live.engine.workers[(await greeting_of(reader))["worker_id"]]
+
+        async def read() -> None:
+            for _ in range(1_000):
+                await reader.read(64 * 1024)
+                await asyncio.sleep(POLL_S)
+
+        for _ in range(64):
+            slow.send(CallFunction(CALL, "f", payload.encode("x" * MIB)))
+        reading = asyncio.ensure_future(read())
+        for _ in range(2):  # the time in which a peer that says as little is found to be gone
+            async with raw_connection(live) as (other, _):
+                await live.departure_of((await greeting_of(other))["worker_id"])
+
+        assert slow.id in live.engine.workers
+        reading.cancel()
 
 
 async def test_a_peer_that_answers_no_pings_is_found_and_nobody_else_is_harmed():

@@ -1,12 +1,14 @@
 """One attempt: what Temporal is told of its end (design: retries and time)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 from temporalio.activity import ActivityCancellationDetails
+from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 from temporalio.converter import DataConverter
 from temporalio.exceptions import ApplicationError
@@ -18,6 +20,8 @@ from activities.deliveries import (
     DeliveryContext,
     DeliveryFailedError,
     DeliveryPostponedError,
+    Payloads,
+    ResultNotKeptError,
 )
 from workflows.contract import (
     DELIVERY_POSTPONED,
@@ -28,6 +32,7 @@ from workflows.contract import (
     Message,
     RetryRules,
 )
+from workflows.results import OMITTED
 
 convert = DataConverter.default.payload_converter
 Behaviour = Callable[[DeliveryContext, bytes], Awaitable[bytes]]
@@ -43,6 +48,43 @@ class Scripted:
         return Answer(await self._behaviour(context, payload))
 
 
+class InMemory:
+    """Keeps payloads where the test can see them, or says why it does not."""
+
+    def __init__(self, refusal: str | None = None) -> None:
+        self._refusal = refusal
+
+    async def load(self, payload: Payload) -> Payload:
+        return payload
+
+    async def keep(self, result: Payload, context: DeliveryContext, at_most_s: float) -> Payload:
+        del context, at_most_s
+        if self._refusal is not None:
+            raise ResultNotKeptError(self._refusal)
+        return result
+
+
+class Slow(InMemory):
+    """Keeps a result when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.is_back = asyncio.Event(), asyncio.Event()
+
+    async def keep(self, result: Payload, context: DeliveryContext, at_most_s: float) -> Payload:
+        self.is_asked.set()
+        await self.is_back.wait()
+        return await super().keep(result, context, at_most_s)
+
+
+class Elsewhere(InMemory):
+    """Has a payload that never arrives."""
+
+    async def load(self, payload: Payload) -> Payload:
+        await asyncio.Event().wait()
+        return payload
+
+
 async def nobody_hears(workflow_id: str, word: AttemptFailed) -> None:
     raise AssertionError(f"{workflow_id} is not watched: {word}")
 
@@ -51,14 +93,24 @@ def message(**rules: Any) -> Message:
     return Message(receipt="r", chain_id="c", home="c", function_id="f", queue="q", rules=RetryRules(**rules))
 
 
+async def result_of(
+    behaviour: Behaviour,
+    delivery: Delivery | None = None,
+    environment: ActivityEnvironment | None = None,
+    payloads: Payloads | None = None,
+) -> Payload:
+    """Make one attempt and return its result."""
+    arguments = [RawValue(convert.to_payload(value)) for value in (delivery or Delivery(message()), {"n": 1})]
+    deliveries = Deliveries(Scripted(behaviour), payloads or InMemory(), nobody_hears)
+    result: RawValue = await (environment or ActivityEnvironment()).run(deliveries.deliver, arguments)
+    return result.payload
+
+
 async def attempt(
     behaviour: Behaviour, delivery: Delivery | None = None, environment: ActivityEnvironment | None = None
 ) -> bytes:
     """Make one attempt and return its result as JSON."""
-    arguments = [RawValue(convert.to_payload(value)) for value in (delivery or Delivery(message()), {"n": 1})]
-    deliveries = Deliveries(Scripted(behaviour), nobody_hears)
-    result: RawValue = await (environment or ActivityEnvironment()).run(deliveries.deliver, arguments)
-    return result.payload.data
+    return (await result_of(behaviour, delivery, environment)).data
 
 
 def failing(code: str, text: str = "boom", stack: str | None = None) -> Behaviour:
@@ -82,11 +134,63 @@ async def test_payload_and_result_pass_as_they_are() -> None:
     assert await attempt(echo) == b'{"n":1}'
 
 
-async def test_a_result_too_large_for_temporal_is_left_out() -> None:
+async def test_a_result_that_cannot_be_kept_completes_the_step_and_says_why() -> None:
     async def talk(_: DeliveryContext, __: bytes) -> bytes:
-        return b'"' + b"x" * 2_000_000 + b'"'
+        return b'"far too much"'
 
-    assert await attempt(talk) == b"null"
+    result = await result_of(talk, payloads=InMemory(refusal="no room"))
+    assert result.data == b"null"
+    assert result.metadata[OMITTED] == b"no room"
+
+
+@asynccontextmanager
+async def being_kept(
+    payloads: Slow, environment: ActivityEnvironment
+) -> AsyncIterator[tuple[Deliveries, asyncio.Task[RawValue]]]:
+    """Make an attempt, up to the moment when its result is to be kept."""
+
+    async def talk(_: DeliveryContext, __: bytes) -> bytes:
+        return b'"much"'
+
+    deliveries = Deliveries(Scripted(talk), payloads, nobody_hears)
+    arguments = [RawValue(convert.to_payload(value)) for value in (Delivery(message()), {"n": 1})]
+    running = asyncio.create_task(environment.run(deliveries.deliver, arguments))
+    await payloads.is_asked.wait()
+    yield deliveries, running
+
+
+async def test_a_bridge_that_stops_does_not_wait_for_a_result_to_be_stored() -> None:
+    async with being_kept(Slow(), ActivityEnvironment()) as (deliveries, running):
+        deliveries.cut_off()
+        result = await running
+    assert b"before the bridge stopped" in result.payload.metadata[OMITTED]
+
+
+async def test_a_cancelled_attempt_still_has_its_result_kept() -> None:
+    slow, environment = Slow(), ActivityEnvironment()
+    async with being_kept(slow, environment) as (_, running):
+        environment.cancel(ActivityCancellationDetails(cancel_requested=True))
+        await asyncio.sleep(0)
+        slow.is_back.set()
+        result = await running
+    assert result.payload.data == b'"much"'
+
+
+async def test_an_attempt_that_the_server_gave_up_keeps_nothing() -> None:
+    environment = ActivityEnvironment()
+    async with being_kept(Slow(), environment) as (_, running):
+        environment.cancel(ActivityCancellationDetails(not_found=True))
+        with pytest.raises(ApplicationError, match="given up by the server"):
+            await running
+
+
+async def test_a_payload_that_cannot_be_read_in_time_fails_the_attempt_without_calling_the_function() -> None:
+    async def never(_: DeliveryContext, __: bytes) -> bytes:
+        raise AssertionError("called without a payload")
+
+    with pytest.raises(ApplicationError, match="could not be read within 20 ms") as failed:
+        await result_of(never, Delivery(message(timeout_ms=20)), payloads=Elsewhere())
+    assert failed.value.type == "payload_unreadable"
 
 
 async def test_attempts_count_over_the_activities_of_one_step() -> None:
@@ -194,7 +298,7 @@ async def test_the_end_of_the_bridge_does_not_cost_an_attempt() -> None:
         await asyncio.Event().wait()
         return b""
 
-    deliveries = Deliveries(Scripted(hang), nobody_hears)
+    deliveries = Deliveries(Scripted(hang), InMemory(), nobody_hears)
     arguments = [RawValue(convert.to_payload(value)) for value in (Delivery(message()), {})]
     running = asyncio.create_task(ActivityEnvironment().run(deliveries.deliver, arguments))
     await begun.wait()

@@ -12,7 +12,7 @@ from bridge.temporal.dev_server import DevServerSettings, start_command
 
 def settings(**options: Any) -> DevServerSettings:
     given = {"temporal_port": 7000, "ui_port": 8000, "temporal_db": None, "ephemeral": False}
-    return dev_server_settings(**(given | {"namespace": "default"} | options))
+    return dev_server_settings(**(given | {"namespaces": ("default",)} | options))
 
 
 def test_workflows_are_kept_in_the_data_directory_unless_told_otherwise() -> None:
@@ -26,9 +26,10 @@ def test_keeping_workflows_and_not_keeping_them_contradict_each_other() -> None:
         settings(ephemeral=True, temporal_db=Path("other.db"))
 
 
-def test_the_namespace_of_the_configuration_is_created() -> None:
-    command = start_command(settings(namespace="shop"))
-    assert command[command.index("--namespace") + 1] == "shop"
+def test_the_namespaces_of_the_configuration_are_created() -> None:
+    command = start_command(settings(namespaces=("shop", "team-a")))
+    created = [command[at + 1] for at, word in enumerate(command) if word == "--namespace"]
+    assert created == ["shop", "team-a"]
 
 
 def test_without_a_web_ui_there_is_no_port_for_it() -> None:

@@ -24,6 +24,7 @@ TEMPORAL, QUEUE, HTTP, BACKLOG = TemporalBlock(), QueueConfig(), HttpBlock(), Ba
 LIMITS = {
     "message to or from a worker": f"{SocketLimits().message_bytes // MIB} MiB",
     "payload of an enqueued message": f"{EnqueueSettings().payload_limit_bytes:,} bytes",
+    "result of a message that is kept": f"{EnqueueSettings().payload_limit_bytes:,} bytes;",
     "messages one handler adds to its own chain": f"{TEMPORAL.max_steps_per_handler};",
     "wait for Temporal to accept a message": f"{TEMPORAL.enqueue_timeout_ms:,} ms",
     "until Temporal notices that a bridge is gone": f"{TEMPORAL.heartbeat_timeout_ms:,} ms",

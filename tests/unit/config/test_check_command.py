@@ -178,3 +178,25 @@ def test_version_is_the_bare_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", {"iii-temporal": "1.2.3"}.__getitem__)
     result = run("--version")
     assert (result.exit_code, result.stdout) == (0, "1.2.3\n")
+
+
+def test_mapped_namespaces_are_explained() -> None:
+    result = check(
+        """
+        workers:
+          - name: iii-temporal
+            config:
+              namespaces:
+                - { namespace: team-orders, iii: [orders, refunds] }
+                - { namespace: audit.a1b2c, iii: [audit], address: "audit.a1b2c.tmprl.cloud:7233", tls: {} }
+        """
+    )
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    orders = lines.index("iii namespaces orders, refunds: kept apart")
+    assert lines[orders + 1 : orders + 3] == ["address 127.0.0.1:7233, no TLS", "namespace team-orders"]
+    audit = lines.index("iii namespaces audit: kept apart")
+    assert lines[audit + 1 : audit + 4] == [
+        "address audit.a1b2c.tmprl.cloud:7233, TLS",
+        "namespace audit.a1b2c",
+        "Web UI https://cloud.temporal.io",
+    ]

@@ -158,14 +158,17 @@ EXAMPLES = [fence for fence in fences("yaml") if fence.page != "deploy/README.md
 
 @pytest.fixture
 def with_files(tmp_path: Path) -> Callable[[str], str]:
-    """Put a certificate and its key where a text names some under /etc/iii, and name them there."""
+    """Put certificates and keys where a text names some under /etc or /run, and name them there."""
     signed = Authority(tmp_path).sign()
 
     def made(text: str) -> str:
-        for name in re.findall(r"/etc/iii/([\w/.]+)", text):
+        for name in re.findall(r"(?:/etc/iii|/run/secrets)/([\w/.-]+)", text):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(signed.key_file if name.endswith(".key") else signed.cert_file, tmp_path / name)
-        return text.replace("/etc/iii", str(tmp_path))
+            if name.endswith("api-key"):
+                (tmp_path / name).write_text("a-key-of-temporal-cloud")
+            else:
+                shutil.copy(signed.key_file if name.endswith(".key") else signed.cert_file, tmp_path / name)
+        return re.sub("/etc/iii|/run/secrets", str(tmp_path), text)
 
     return made
 
@@ -177,7 +180,7 @@ def test_every_example_of_a_configuration_loads(
     is_whole = example.text.startswith(("workers:", "port:"))
     text = example.text if is_whole else f"workers:\n{example.text}"
     key = base64.b64encode(bytes(32)).decode()
-    environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), key)
+    environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", re.sub(r" #.*", "", text)), key)
     if "profile:" in text:
         (profiles,) = fences("toml", example.page)
         (tmp_path / "temporal.toml").write_text(with_files(profiles.text))

@@ -70,6 +70,27 @@ CASES = {
         "prot",
         "did you mean `port`?",
     ),
+    "default mapped": (
+        block("iii-temporal", "{namespaces: [{namespace: team, iii: [default]}]}"),
+        "iii-temporal: `default` of iii is kept in the bridge's own namespace of Temporal",
+        f"{CONFIG}.namespaces[0].iii",
+        '["default"]',
+        "remove it here",
+    ),
+    "namespace of iii mapped twice": (
+        block("iii-temporal", "{namespaces: [{namespace: a, iii: [x]}, {namespace: b, iii: [y, x]}]}"),
+        "iii-temporal: the namespace 'x' of iii is mapped twice",
+        f"{CONFIG}.namespaces",
+        '[{"namespace":"a","iii":["x"]},{"namespace":"b","iii":["y","x"]}]',
+        "keep one of the two",
+    ),
+    "namespace of Temporal named twice": (
+        block("iii-temporal", "{namespace: shop, namespaces: [{namespace: shop, iii: [x]}]}"),
+        "iii-temporal: the namespace 'shop' of Temporal is named twice",
+        f"{CONFIG}.namespaces",
+        '[{"namespace":"shop","iii":["x"]}]',
+        "with all its `iii`",
+    ),
     "unknown nested key": (
         block("iii-http", "{cors: {origins: []}}"),
         "iii-http: unknown key `origins`",

@@ -176,3 +176,42 @@ def test_a_key_of_payloads_that_is_wrong_is_not_shown(reject: Build) -> None:
         f"workers: [{{name: iii-temporal, config: {{payloads: {{encryption: {encryption}}}}}}}]"
     )
     assert problem.found == "(hidden)"
+
+
+MAPPED = """[
+  {profile: cloud, iii: [shop]},
+  {namespace: team, iii: [team]},
+  {profile: plain, namespace: x, iii: [x]}
+]"""
+
+
+def test_a_mapped_namespace_may_be_reached_as_a_profile_says(load: Build, temporal_toml: str) -> None:
+    config = block(config_file=temporal_toml, profile="certificates", namespaces=MAPPED)
+    home, cloud, team, plain = load(config).temporal.everywhere
+    assert (cloud.address, cloud.namespace) == ("eu-west-1.aws.api.temporal.io:7233", "shop.a1b2c")
+    assert cloud.api_key.get_secret_value() == "hunter2"
+    assert (cloud.tls, cloud.ui_url) == (None, "https://cloud.temporal.io")
+    assert (team.address, team.namespace, team.tls) == (home.address, "team", home.tls)
+    assert (plain.address, plain.is_encrypted, plain.api_key.get_secret_value()) == (
+        home.address,
+        False,
+        "hunter2",
+    )
+
+
+def test_a_mapped_namespace_with_an_address_gets_neither_key_nor_certificate_of_the_bridge(
+    load: Build, temporal_toml: str
+) -> None:
+    mapped = "[{namespace: team, iii: [team], address: 'other:7233'}]"
+    config = block(config_file=temporal_toml, profile="cloud", namespaces=mapped)
+    _, team = load(config).temporal.everywhere
+    assert (team.api_key, team.tls, dict(team.grpc_meta), team.ui_url) == (None, None, {}, None)
+
+
+def test_what_is_wrong_in_the_profile_of_a_mapped_namespace_names_the_profile(
+    reject: Build, temporal_toml: str
+) -> None:
+    (problem,) = reject(
+        block(config_file=temporal_toml, namespaces="[{profile: nope, iii: [x], namespace: x}]")
+    )
+    assert "there is no profile 'nope'" in problem.what

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from tests.crash.checks import (
+    began_apart,
     compensated_wrongly,
     ended_otherwise_than_planned,
     entered_out_of_order,
@@ -210,3 +211,13 @@ def test_the_same_seed_makes_the_same_plan_and_another_one_another() -> None:
         return [Plan(seed).order(number) for number in range(20)]
 
     assert orders(1) == orders(1) != orders(2)
+
+
+def test_a_step_that_began_a_chain_of_its_own_is_noticed() -> None:
+    apart = {"workflow_id": "crash.chain/a", "data": {"order": 7}}
+    assert (
+        began_apart(Evidence(deliveries=[delivered("a", **apart), delivered("b", STEPS["pack"], **apart)]))
+        == []
+    )
+    (fault,) = began_apart(Evidence(deliveries=[delivered("a", STEPS["pack"], **apart)]))
+    assert "of order 7" in fault

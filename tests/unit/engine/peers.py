@@ -30,6 +30,7 @@ class Peer:
         self.heard: list[dict[str, Any]] = []
         self.was_aborted = False
         self.was_closed = False
+        self.has_room = True
         self.worker = Worker(
             id=uuid(number),
             send=self._hear,
@@ -38,6 +39,7 @@ class Peer:
             connected_at_ms=1_780_000_000_000 + number,
             user_agent=user_agent,
             close=self._close,
+            has_room=lambda: self.has_room,
         )
         self._bridge = bridge
         self._session = WorkerSession(bridge.engine, self.worker, bridge.spawn)

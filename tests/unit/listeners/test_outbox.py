@@ -2,12 +2,15 @@ import asyncio
 
 import pytest
 
-from bridge.listeners import outbox as outbox_module
 from bridge.listeners.outbox import Outbox, OutboxEndedError
 
 
+def new_outbox(max_messages=10, max_bytes=10_000, patience_s=60, on_full=lambda: None):
+    return Outbox(max_messages=max_messages, max_bytes=max_bytes, patience_s=patience_s, on_full=on_full)
+
+
 async def test_frames_leave_in_the_order_they_came():
-    outbox = Outbox(max_messages=3, max_bytes=100)
+    outbox = new_outbox()
     for frame in (b"a", b"b", b"c"):
         assert outbox.put(frame)
 
@@ -16,7 +19,7 @@ async def test_frames_leave_in_the_order_they_came():
 
 
 async def test_a_waiting_reader_gets_the_next_frame():
-    outbox = Outbox(max_messages=1, max_bytes=100)
+    outbox = new_outbox()
     reader = asyncio.ensure_future(outbox.get())
     await asyncio.sleep(0)
     outbox.put(b"a")
@@ -25,7 +28,7 @@ async def test_a_waiting_reader_gets_the_next_frame():
 
 
 async def test_a_cancelled_reader_takes_nothing():
-    outbox = Outbox(max_messages=1, max_bytes=100)
+    outbox = new_outbox()
     reader = asyncio.ensure_future(outbox.get())
     await asyncio.sleep(0)
     reader.cancel()
@@ -35,43 +38,96 @@ async def test_a_cancelled_reader_takes_nothing():
     assert await outbox.get() == b"a"
 
 
-@pytest.mark.parametrize(
-    ("frames", "fits"), [([b"12345"] * 2, True), ([b"12345"] * 3, False), ([b"1"] * 5, False)]
-)
-async def test_there_is_room_for_so_many_messages_and_so_many_bytes(frames, fits):
-    outbox = Outbox(max_messages=4, max_bytes=10)
+async def test_answers_and_calls_leave_in_the_order_they_came():
+    outbox = new_outbox()
+    outbox.put(b"a")
+    outbox.put_call(b"b")
+    outbox.put(b"c")
 
-    assert all(outbox.put(frame) for frame in frames) is fits
+    assert [await outbox.get() for _ in range(3)] == [b"a", b"b", b"c"]
 
 
-async def test_one_frame_may_be_larger_than_the_bound():
-    outbox = Outbox(max_messages=4, max_bytes=10)
+async def test_answers_are_taken_as_long_as_those_that_wait_have_less_than_so_many_bytes():
+    outbox = new_outbox(max_bytes=1_000)
 
-    assert outbox.put(b"x" * 100)
+    assert outbox.put(b"x" * 999)
+    assert outbox.put(b"x" * 10_000)
     assert not outbox.put(b"y")
 
 
+async def test_even_the_smallest_answers_have_a_bound():
+    outbox = new_outbox(max_bytes=128_000)
+
+    assert [outbox.put(b"") for _ in range(2000)].count(True) == 1001
+
+
+async def test_all_calls_of_a_worker_may_be_answered_at_once():
+    outbox = new_outbox(max_messages=2)
+
+    assert all(outbox.put(b"stopped") for _ in range(50))
+
+
 async def test_reading_makes_room():
-    outbox = Outbox(max_messages=4, max_bytes=10)
+    outbox = new_outbox(max_messages=2, max_bytes=10)
     for _ in range(100):
         assert outbox.put(b"1234567890")
-        await outbox.get()
+        outbox.put_call(b"1234567890")
+        assert [await outbox.get() for _ in range(2)] == [b"1234567890"] * 2
+    assert not outbox.is_crowded
 
 
 async def test_an_outbox_that_overflowed_stays_closed_and_forgets_what_waited():
-    outbox = Outbox(max_messages=1, max_bytes=10)
-    outbox.put(b"a")
+    outbox = new_outbox(max_bytes=10)
+    outbox.put(b"1234567890")
     outbox.put(b"b")
 
     assert outbox.is_closed
     assert not outbox.put(b"c")
+    outbox.put_call(b"d")
     assert len(outbox) == 0
     with pytest.raises(OutboxEndedError):
         await outbox.get()
 
 
+@pytest.mark.parametrize(
+    ("frames", "is_full"), [([b"x"] * 3, False), ([b"x"] * 4, True), ([b"x" * 9], False), ([b"x" * 10], True)]
+)
+async def test_an_outbox_is_full_of_so_many_calls_or_so_many_bytes_and_stays_open(frames, is_full):
+    outbox = new_outbox(max_messages=4, max_bytes=10)
+    for frame in frames:
+        outbox.put_call(frame)
+
+    assert outbox.is_full is is_full
+    assert outbox.put(b"answer")
+    assert not outbox.is_closed
+
+
+async def test_calls_do_not_wait_with_answers():
+    outbox = new_outbox(max_messages=2, max_bytes=10)
+    outbox.put(b"1234567890")
+
+    assert not outbox.is_crowded
+
+
+async def test_that_an_outbox_is_full_is_told_once_until_it_is_no_longer_crowded():
+    told = []
+    outbox = new_outbox(max_messages=4, on_full=lambda: told.append(len(outbox)))
+    for _ in range(5):
+        outbox.put_call(b"x")
+    await outbox.get()
+    await outbox.get()
+    outbox.put_call(b"x")
+    assert told == [4]
+    for _ in range(3):
+        await outbox.get()
+    for _ in range(3):
+        outbox.put_call(b"x")
+
+    assert told == [4, 4]
+
+
 async def test_what_waits_at_the_end_is_still_delivered():
-    outbox = Outbox(max_messages=2, max_bytes=10)
+    outbox = new_outbox()
     outbox.put(b"a")
     outbox.end()
 
@@ -82,7 +138,7 @@ async def test_what_waits_at_the_end_is_still_delivered():
 
 
 async def test_the_end_wakes_a_waiting_reader():
-    outbox = Outbox(max_messages=2, max_bytes=10)
+    outbox = new_outbox()
     reader = asyncio.ensure_future(outbox.get())
     await asyncio.sleep(0)
     outbox.end()
@@ -91,10 +147,10 @@ async def test_the_end_wakes_a_waiting_reader():
         await reader
 
 
-def filled(count, max_messages=10):
-    outbox = Outbox(max_messages=max_messages, max_bytes=10_000)
+def filled(count, patience_s=60):
+    outbox = new_outbox(patience_s=patience_s)
     for _ in range(count):
-        outbox.put(b"x")
+        outbox.put_call(b"x")
     return outbox
 
 
@@ -102,9 +158,9 @@ def filled(count, max_messages=10):
     ("frames", "is_crowded"), [([b"x"] * 4, False), ([b"x"] * 5, True), ([b"x" * 50], True)]
 )
 async def test_an_outbox_is_crowded_when_half_of_its_room_is_taken(frames, is_crowded):
-    outbox = Outbox(max_messages=10, max_bytes=100)
+    outbox = new_outbox(max_messages=10, max_bytes=100)
     for frame in frames:
-        outbox.put(frame)
+        outbox.put_call(frame)
 
     assert outbox.is_crowded is is_crowded
 
@@ -121,14 +177,29 @@ async def test_who_fills_a_crowded_outbox_waits_until_it_has_room():
     await waiting
 
 
-async def test_nobody_waits_for_long_for_an_outbox_that_no_frame_leaves(monkeypatch):
-    monkeypatch.setattr(outbox_module, "_PATIENCE_S", 0.01)
-    outbox = filled(5)
+async def test_nobody_waits_for_the_outbox_of_a_peer_that_has_left():
+    outbox = filled(6)
+    waiting = asyncio.ensure_future(outbox.wait_for_room())
+    await asyncio.sleep(0)
+    outbox.abandon()
+
+    await waiting
+    assert len(outbox) == 0
+
+
+async def test_nobody_waits_for_long_for_an_outbox_that_no_frame_leaves():
+    outbox = filled(6, patience_s=0.01)
     await outbox.wait_for_room()
-    monkeypatch.setattr(outbox_module, "_PATIENCE_S", 60)
-    await outbox.wait_for_room()  # nor a second time
+
+    assert outbox.is_crowded
+
+
+async def test_an_outbox_that_no_frame_leaves_is_waited_for_once_until_one_does():
+    outbox = filled(8, patience_s=0.01)
+    await outbox.wait_for_room()
+    outbox._patience_s = 60
+    await outbox.wait_for_room()
     await outbox.get()
-    outbox.put(b"x")
     waiting = asyncio.ensure_future(outbox.wait_for_room())
     await asyncio.sleep(0)
     assert not waiting.done()

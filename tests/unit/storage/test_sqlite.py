@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bridge.errors import BridgeError, StorageError
 from bridge.storage import Entry, KeyValueStore, MemoryStore, SqliteStore, Written
 from bridge.storage.entry_table import EntryTable, Synchronous
+from tests.support.waiting import PATIENCE_S
 from tests.unit.storage.store_contract import KeyValueStoreContract, add
 
 Operation = Callable[[KeyValueStore], Awaitable[Any]]
@@ -100,7 +101,7 @@ async def test_work_handed_in_during_a_commit_is_done_after_it(store: SqliteStor
         assert may_end.wait(timeout=5)
         return b"1"
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         first = asyncio.create_task(store.update("orders", "a", linger))
         await is_running.wait()
         second = asyncio.create_task(store.set("orders", "b", b"2"))
@@ -120,7 +121,7 @@ async def test_more_callers_than_there_is_room_for_are_all_served(path: Path) ->
 
 async def test_a_cancelled_caller_leaves_its_room_to_the_next(path: Path) -> None:
     store = await SqliteStore.open(path, max_pending=1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         caller = asyncio.create_task(store.set("orders", "a", b"1"))
         await asyncio.sleep(0)
         caller.cancel()

@@ -12,12 +12,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from bridge.engine.calls import Call, Job
 from bridge.errors import EnqueueError
+from bridge.temporal.connection import TemporalAddress
 from bridge.temporal.dedupe_markers import DedupeKey
 from bridge.temporal.enqueuer import EnqueueSettings, TemporalEnqueuer
 from bridge.temporal.messages import NamedQueue
 from workflows.contract import Message, RetryRules, Ticket
 
 STEP = str(uuid.UUID(int=7))
+HERE = TemporalAddress("temporal:7233", "default")
 Sent = tuple[str, Any]
 
 
@@ -84,18 +86,36 @@ class FakeMarkers:
         self.sender.sent.append(("release", message))
 
 
+class FakeLateCalls:
+    """Answers for the chains: wants every message under its own receipt unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answers: dict[int, str | None] = {}
+
+    async def wanted(self, _: Job, receipt: str) -> str | None:
+        self.asked.append(receipt)
+        return self.answers.get(len(self.asked), receipt)
+
+
 @pytest.fixture
 def sender() -> FakeSender:
     return FakeSender()
 
 
 @pytest.fixture
-def enqueuer(sender: FakeSender) -> TemporalEnqueuer:
+def late_calls() -> FakeLateCalls:
+    return FakeLateCalls()
+
+
+@pytest.fixture
+def enqueuer(sender: FakeSender, late_calls: FakeLateCalls) -> TemporalEnqueuer:
     numbers = itertools.count(1)
     return TemporalEnqueuer(
         sender,  # type: ignore[arg-type]  # fakes of the same shape
+        late_calls,  # type: ignore[arg-type]
         FakeMarkers(sender),  # type: ignore[arg-type]
-        "temporal:7233",
+        HERE,
         {
             "jobs": NamedQueue(RetryRules()),
             "lines": NamedQueue(RetryRules(), group_field="g"),
@@ -114,7 +134,7 @@ def call(data: Any, job: Job | None = None) -> Call:
 
 
 def job(workflow_id: str = "chain/home", **extra: Any) -> Job:
-    return Job(chain_id=STEP, home="home", workflow_id=workflow_id, receipt=STEP, **extra)
+    return Job(chain_id=STEP, home="home", workflow_id=workflow_id, receipt=STEP, keeper=HERE.keeper, **extra)
 
 
 async def test_outside_any_job_a_message_begins_a_chain_or_joins_a_lane(
@@ -215,6 +235,35 @@ async def test_a_message_of_a_job_that_has_ended_begins_a_chain(
     assert sender.ways == ["start chain", "take turn"]
 
 
+async def test_a_message_that_the_chain_of_an_ended_job_has_had_is_not_sent_again(
+    enqueuer: TemporalEnqueuer, sender: FakeSender, late_calls: FakeLateCalls
+) -> None:
+    sender.fails["add step"] = RPCStatusCode.NOT_FOUND
+    late_calls.answers[1] = None
+    assert await enqueuer.enqueue(call({}, job()), "jobs") == late_calls.asked[0]
+    assert sender.ways == []
+
+
+async def test_a_chain_is_asked_about_a_message_of_a_given_up_attempt_before_it_gets_it(
+    enqueuer: TemporalEnqueuer, sender: FakeSender, late_calls: FakeLateCalls
+) -> None:
+    late_calls.answers = {1: None, 3: STEP}
+    attempt = job(is_doubtful=True)
+    receipts = [await enqueuer.enqueue(call({"n": n}, attempt), "jobs") for n in range(3)]
+    assert receipts == [*late_calls.asked[:2], STEP]
+    assert [message.receipt for _, message in sender.sent] == receipts[1:]
+
+
+async def test_what_a_handler_enqueued_through_bridges_that_are_gone_counts_for_its_fan_out(
+    enqueuer: TemporalEnqueuer, sender: FakeSender
+) -> None:
+    attempt = job(is_doubtful=True, enqueued_before=2)
+    await enqueuer.enqueue(call({"n": 3}, attempt), "jobs")
+    attempt.enqueued_before = 3
+    await enqueuer.enqueue(call({"n": 4}, attempt), "jobs")
+    assert sender.ways == ["add step", "start chain"]
+
+
 async def test_a_lane_that_cannot_be_joined_does_not_cost_the_receipt(
     enqueuer: TemporalEnqueuer, sender: FakeSender
 ) -> None:
@@ -261,3 +310,14 @@ async def test_long_groups_that_differ_do_not_share_a_lane(
     for end in ("a", "b"):
         await enqueuer.enqueue(call({"g": "x" * 900 + end}), "lines")
     assert len({message.group for _, message in sender.sent}) == 2
+
+
+async def test_what_the_handler_of_a_chain_in_another_namespace_enqueues_becomes_a_chain_of_its_own_here(
+    enqueuer: TemporalEnqueuer, sender: FakeSender
+) -> None:
+    elsewhere = Job(chain_id=STEP, home="home", workflow_id="chain/home", receipt=STEP, keeper="other/ns")
+
+    first = await enqueuer.enqueue(call({}, elsewhere), "jobs")
+
+    ((how, message),) = sender.sent
+    assert (how, message.receipt, message.home, message.chain_id) == ("start chain", first, first, STEP)

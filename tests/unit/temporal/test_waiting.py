@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
@@ -40,15 +41,17 @@ class FakeTemporal:
 
 
 async def first_look(temporal: FakeTemporal, *offered: str, tenancy: Tenancy | None = None) -> None:
-    """Offer functions and let the first look at them happen."""
+    """Offer functions and let the first look at them happen; the clock stands still."""
     names = tenancy or Tenancy("iii")
     waiting = WaitingMessages(temporal, lambda: names)  # type: ignore[arg-type]  # a fake of the same shape
-    for function_id in offered:
-        waiting.function_offered(function_id)
-    running = asyncio.create_task(waiting.run())
-    await turns(running.done)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    loop = asyncio.get_running_loop()
+    with patch.object(loop, "time", return_value=loop.time()):
+        for function_id in offered:
+            waiting.function_offered(function_id)
+        running = asyncio.create_task(waiting.run())
+        await turns(running.done)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def turns(is_enough: Callable[[], bool], count: int = 50) -> None:

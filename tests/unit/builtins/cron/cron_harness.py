@@ -39,7 +39,7 @@ class FakeSchedule:
     keeper: str | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class FakeSchedules:
     """Schedules in memory, with what Temporal promises of them."""
 

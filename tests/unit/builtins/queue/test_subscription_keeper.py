@@ -7,7 +7,7 @@ import pytest
 
 from bridge.builtins.queue.subscription_keeper import KeeperSettings, SubscriptionKeeper
 from bridge.errors import EngineError, TriggerRejectedError
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 from workflows.contract import Departure, RetryRules, Subscriber, SubscribeRequest, Subscription
 
 TOPIC = "orders"
@@ -119,7 +119,7 @@ async def test_while_temporal_is_away_it_is_tried_again(keeper: SubscriptionKeep
 async def test_a_topic_in_trouble_holds_up_no_other(keeper: SubscriptionKeeper, topics: Topics) -> None:
     topics.is_away = True
     keeper.want(TOPIC, subscription(), triggers=1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await keeper.settled("another topic")
 
 

@@ -7,6 +7,7 @@ import pytest
 from websockets.protocol import State
 
 from bridge.builtins.stream.outlet import WRITE_BUFFER_BYTES, Outlet
+from tests.support.waiting import PATIENCE_S
 
 
 class Connection:
@@ -48,7 +49,7 @@ def outlet_of(connection: Connection, *, max_frames: int = 10) -> Outlet:
 
 
 async def until_written(connection: Connection, frames: list[bytes]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while connection.written != frames:  # noqa: ASYNC110 - a few turns of the loop, without a clock
             await asyncio.sleep(0)
 

@@ -12,7 +12,7 @@ from temporalio.converter import (
 )
 
 from bridge.errors import EngineError, EnqueueError
-from bridge.temporal.payload_store import DirectoryStore
+from bridge.temporal.payload_directory import DirectoryStore
 
 PAYLOAD = Payload(metadata={"encoding": b"json/plain"}, data=b'"large"')
 

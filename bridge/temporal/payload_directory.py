@@ -1,4 +1,4 @@
-"""Large payloads beside Temporal, which keeps only a reference (docs/payloads.md)."""
+"""Large payloads in a directory, of which Temporal keeps only a reference (docs/payloads.md)."""
 
 import asyncio
 import hashlib
@@ -6,7 +6,6 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from temporalio.api.common.v1 import Payload
@@ -19,23 +18,10 @@ from temporalio.converter import (
 
 from bridge.errors import EngineError, EnqueueError
 
-__all__ = ["DirectoryStore", "StoreSettings"]
+__all__ = ["DirectoryStore"]
 
 _DIGEST = "sha256"
 _DIGEST_TEXT = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSettings:
-    """Where large payloads are.
-
-    Attributes:
-        directory: The one that all bridges of a namespace share.
-        from_bytes: The size from which a payload goes there.
-    """
-
-    directory: Path
-    from_bytes: int
 
 
 class DirectoryStore(StorageDriver):
