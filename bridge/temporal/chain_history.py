@@ -8,9 +8,10 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.common import RawValue
 
+from bridge.errors import EngineError
 from workflows.results import OMITTED
 
-__all__ = ["Delivered", "delivered_in"]
+__all__ = ["Result", "delivered_in", "read_result"]
 
 
 class _Header(msgspec.Struct):
@@ -25,57 +26,54 @@ _delivery = msgspec.json.Decoder(_Delivery)
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
-    """A message whose delivery a history shows.
+class Result:
+    """What a function answered.
 
     Attributes:
-        has_ended: Whether its function has answered, with a result or with its last error.
-        result: JSON; `None` when it has not succeeded, or its result could not be kept.
-        omission: Why its result could not be kept.
+        value: JSON; `None` when it could not be kept.
+        omission: Why it could not.
     """
 
-    has_ended: bool
-    result: msgspec.Raw | None = None
+    value: msgspec.Raw | None
     omission: str | None = None
 
-    @property
-    def has_succeeded(self) -> bool:
-        """Whether its function has answered with a result."""
-        return self.result is not None or self.omission is not None
 
-
-async def delivered_in(client: Client, workflow_id: str, run_id: str | None) -> dict[str, Delivered]:
-    """Read what a run has delivered, by receipt.
+async def delivered_in(client: Client, workflow_id: str, run_id: str | None) -> dict[str, Payload | None]:
+    """Read what a run has delivered, by receipt: the result as Temporal keeps it, `None` without success.
 
     Raises:
         RPCError: The run is gone, or Temporal does not answer.
     """
     handle = client.get_workflow_handle(workflow_id, run_id=run_id)
     receipts: dict[int, str] = {}
-    found: dict[str, Delivered] = {}
+    found: dict[str, Payload | None] = {}
     async for event in handle.fetch_history_events():
         if event.HasField("activity_task_scheduled_event_attributes"):
             receipt = await _receipt(client, event)
             if receipt is not None:
                 receipts[event.event_id] = receipt
-                found[receipt] = Delivered(has_ended=False)
+                found[receipt] = None
         elif event.HasField("activity_task_completed_event_attributes"):
             completed = event.activity_task_completed_event_attributes
             if (done := receipts.get(completed.scheduled_event_id)) is not None:
-                (value,) = await client.data_converter.decode(completed.result.payloads, [RawValue])
-                found[done] = _succeeded(value.payload)
-        elif event.HasField("activity_task_failed_event_attributes"):
-            failed = event.activity_task_failed_event_attributes
-            if (lost := receipts.get(failed.scheduled_event_id)) is not None:
-                found[lost] = Delivered(has_ended=True)
+                (found[done],) = completed.result.payloads
     return found
 
 
-def _succeeded(result: Payload) -> Delivered:
-    omission = result.metadata.get(OMITTED)
+async def read_result(client: Client, kept: Payload) -> Result:
+    """Read a result, which may have to be fetched from where large ones are.
+
+    Raises:
+        EngineError: It cannot be read.
+    """
+    try:
+        (value,) = await client.data_converter.decode([kept], [RawValue])
+    except (RuntimeError, ValueError) as exc:
+        raise EngineError(f"A result cannot be read: {exc}") from exc
+    omission = value.payload.metadata.get(OMITTED)
     if omission is not None:
-        return Delivered(has_ended=True, omission=omission.decode())
-    return Delivered(has_ended=True, result=msgspec.Raw(result.data))
+        return Result(None, omission.decode())
+    return Result(msgspec.Raw(value.payload.data))
 
 
 async def _receipt(client: Client, event: HistoryEvent) -> str | None:

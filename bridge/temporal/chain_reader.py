@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from temporalio.api.common.v1 import Payload
 from temporalio.client import (
     WorkflowExecution,
     WorkflowExecutionStatus,
@@ -25,7 +26,7 @@ from bridge.engine.chains import (
     StepView,
 )
 from bridge.errors import EngineError, FunctionFailedError
-from bridge.temporal.chain_history import Delivered, delivered_in
+from bridge.temporal.chain_history import Result, delivered_in, read_result
 from bridge.temporal.connection import TemporalConnection
 from bridge.temporal.lanes import Lanes
 from bridge.temporal.query_text import quoted
@@ -72,7 +73,7 @@ class _Place:
 class ChainReader:
     """Finds and reads chains.
 
-    Every method raises `EngineError` when Temporal does not answer.
+    Every method raises `EngineError` when Temporal does not answer, or a payload cannot be read.
 
     Args:
         connection: The way to Temporal.
@@ -137,7 +138,7 @@ class ChainReader:
             record = place.record
             if record.status == StepStatus.COMPLETED:
                 delivered = await delivered_in(self._connection.client, place.workflow_id, record.run_id)
-                return _completed(receipt, delivered.get(receipt), place.workflow_id)
+                return await self._completed(receipt, delivered.get(receipt), place.workflow_id)
         error = record.detail if record.status == StepStatus.LOST else None
         return Ending(receipt, record.status, error=error, workflow_id=place.workflow_id)
 
@@ -224,35 +225,49 @@ class ChainReader:
             if exc.status is RPCStatusCode.NOT_FOUND:
                 return None
             raise
-        except WorkflowQueryFailedError:
-            return None
+        except WorkflowQueryFailedError as exc:
+            # It is there. Who would be told that it is not would go on without it.
+            raise EngineError(f"{workflow_id} cannot be read: {exc}") from exc
         return state
 
     async def _ending_in_a_lane(self, receipt: str) -> Ending:
         for lane in await self.lanes_of(receipt):
             try:
-                delivered = (await delivered_in(self._connection.client, lane.id, lane.run_id)).get(receipt)
+                delivered = await delivered_in(self._connection.client, lane.id, lane.run_id)
             except RPCError as exc:
                 if exc.status is RPCStatusCode.NOT_FOUND:
                     continue
                 raise
-            if delivered is None:
+            if receipt not in delivered:
                 is_running = lane.status is WorkflowExecutionStatus.RUNNING
                 if is_running and await self._lanes.holds(lane.id, receipt):
                     return Ending(receipt, StepStatus.WAITING, workflow_id=lane.id)
-            elif delivered.has_succeeded:
-                return _completed(receipt, delivered, lane.id)
+            elif (kept := delivered[receipt]) is not None:
+                return await self._completed(receipt, kept, lane.id)
             else:
                 # A message that failed is handed to a chain, which is found as soon as it has it.
                 return Ending(receipt, StepStatus.RUNNING, workflow_id=lane.id)
         return Ending(receipt, UNKNOWN)
 
-    async def _results(self, workflow_id: str, state: ChainState) -> dict[str, Delivered]:
+    async def _completed(self, receipt: str, kept: Payload | None, workflow_id: str) -> Ending:
+        result = Result(None) if kept is None else await read_result(self._connection.client, kept)
+        return Ending(
+            receipt,
+            StepStatus.COMPLETED,
+            result.value,
+            workflow_id=workflow_id,
+            result_omitted=result.omission is not None,
+            detail=result.omission or "",
+        )
+
+    async def _results(self, workflow_id: str, state: ChainState) -> dict[str, Result]:
         runs = {record.run_id for record in state.steps if record.status == StepStatus.COMPLETED}
-        results: dict[str, Delivered] = {}
+        results: dict[str, Result] = {}
         for run_id in sorted(filter(None, runs)):
             delivered = await delivered_in(self._connection.client, workflow_id, run_id)
-            results |= {receipt: each for receipt, each in delivered.items() if each.has_succeeded}
+            for receipt, kept in delivered.items():
+                if kept is not None:
+                    results[receipt] = await read_result(self._connection.client, kept)
         return results
 
     def _query(self, wanted: ChainFilter) -> str:
@@ -294,33 +309,21 @@ class ChainReader:
         )
 
 
-def _completed(receipt: str, delivered: Delivered | None, workflow_id: str) -> Ending:
-    done = delivered or Delivered(has_ended=True)
-    return Ending(
-        receipt,
-        StepStatus.COMPLETED,
-        done.result,
-        workflow_id=workflow_id,
-        result_omitted=done.omission is not None,
-        detail=done.omission or "",
-    )
-
-
-def _step(record: StepRecord, delivered: Delivered | None) -> StepView:
-    done = delivered or Delivered(has_ended=False)
+def _step(record: StepRecord, result: Result | None) -> StepView:
+    result = result or Result(None)
     return StepView(
         receipt=record.receipt,
         function_id=record.function_id,
         queue=record.queue,
         status=record.status,
-        detail=done.omission or record.detail,
+        detail=result.omission or record.detail,
         parent=record.parent,
         compensates=record.compensates,
         enqueued_at_ms=record.enqueued_at_ms,
         began_at_ms=record.began_at_ms,
         ended_at_ms=record.ended_at_ms,
-        result=done.result,
-        result_omitted=done.omission is not None,
+        result=result.value,
+        result_omitted=result.omission is not None,
     )
 
 

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from temporalio.worker import Worker
 
 from tests.integration.interop.foreign import CallsFunction, FunctionCall
 from tests.support.bucket import Bucket
-from tests.support.fake_sdk import Delivered, FakeSdk
+from tests.support.fake_sdk import CallFailed, Delivered, FakeSdk
 from tests.support.handlers import Failing, Gate, Recording
 from tests.support.running_bridge import RunningBridge, StartBridge, ended
 from tests.support.waiting import eventually
@@ -208,6 +209,37 @@ async def test_what_another_chain_is_told_of_later_is_not_cut_either(
         gate.open()
     (told,) = await eventually(lambda: joined.payloads)
     assert [each["result"] for each in told["results"]] == [TOO_LARGE, TOO_LARGE]
+
+
+async def test_a_chain_whose_result_is_gone_is_not_said_to_be_unknown(
+    start_bridge: StartBridge, queues: dict[str, Any], bucket: Bucket
+) -> None:
+    bridge = await start_bridge(queues, payloads={"storage": {"s3": bucket.block}})
+    worker, joined = await bridge.connect(), Recording()
+    await worker.register({"talk": Talking(LARGEST), "joined": joined})
+    receipt = await worker.enqueue("talk", {}, "jobs")
+    await completed(bridge, receipt)
+    objects = await bucket.objects()
+    await bucket.empty()
+    for look in ("chain::get", "chain::result"):
+        with pytest.raises(CallFailed, match=f"in the bucket {bucket.name} cannot be read"):
+            await worker.trigger(look, {"receipt": receipt})
+    waiting = (await worker.trigger("chain::join", joining(receipt)))["receipt"]
+    attempts = await eventually(partial(asking, bridge, waiting))
+    assert attempts >= 3
+    assert not joined.payloads
+    for key, data in objects.items():
+        await bucket.client.put_object(Bucket=bucket.name, Key=key, Body=data)
+    assert (await result(worker, receipt))["result"] == LARGEST
+    (told,) = await eventually(lambda: joined.payloads, 30)
+    assert told["results"][0]["result"] == LARGEST
+
+
+async def asking(bridge: RunningBridge, receipt: str) -> int | None:
+    """Return how often a chain has asked for another in vain, once that is more than twice."""
+    described = await bridge.chain(receipt).describe()
+    attempts = [each.attempt for each in described.raw_description.pending_activities]
+    return attempts[0] if attempts and attempts[0] > 2 else None
 
 
 async def test_a_store_that_stays_away_costs_the_result_and_nothing_else(

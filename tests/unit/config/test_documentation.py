@@ -180,7 +180,7 @@ def test_every_example_of_a_configuration_loads(
     is_whole = example.text.startswith(("workers:", "port:"))
     text = example.text if is_whole else f"workers:\n{example.text}"
     key = base64.b64encode(bytes(32)).decode()
-    environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", re.sub(r" #.*", "", text)), key)
+    environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), key)
     if "profile:" in text:
         (profiles,) = fences("toml", example.page)
         (tmp_path / "temporal.toml").write_text(with_files(profiles.text))
