@@ -58,19 +58,24 @@ def commands(page: str) -> list[str]:
         for fence in fences("sh", page)
         for line in _CONTINUED.sub(" ", fence.text).splitlines()
     ]
-    return [line for line in lines if line and not line.startswith("#")]
+    return [command for line in lines if line and not line.startswith("#") for command in line.split(" && ")]
 
 
 NOT_RUN = {
-    "git clone <this repository> iii-temporal && cd iii-temporal": "the tests run in a clone",
-    "make install && . .venv/bin/activate": "the tests run in what it makes",
+    "git clone <this repository> iii-temporal": "the tests run in a clone",
+    "cd iii-temporal": "the tests run in a clone",
     "make run": "it installs, and then runs `iii-temporal demo`, which has tests of its own",
+    "make install": "the tests run in what it makes",
+    ". .venv/bin/activate": "the tests run in what it activates",
     "iii-temporal dev": "the tests start it on ports of their own, with the configuration of the page",
     "iii-temporal dev --config examples/migrating_transfer/iii-config.yaml": (
         "the tests start a server and a bridge with this file, on ports of their own"
     ),
     "pip install iii-sdk==0.25.0": "the tests have that very version, which `pyproject.toml` names",
+    "pip install temporalio": "the tests have it, which `pyproject.toml` names",
     "npm install": "the tests install what `package.json` names, once for all tests",
+    "cd typescript": "the tests run the program in a copy of that directory",
+    "node worker.mjs": "the tests of the order pipeline run it, with the SDKs that the page names",
     """sqlite3 data/state/bridge-state.sqlite3 ".backup 'state-backup.sqlite3'\"""": (
         "the tests install no program sqlite3"
     ),

@@ -13,13 +13,16 @@ TEMPORAL_CLI = Path(sysconfig.get_path("scripts")) / "temporal"
 async def shown(address: str, workflow_id: str, *options: str) -> str:
     """Return what Temporal's own command line shows of a workflow."""
     show = ("workflow", "show", "--workflow-id", workflow_id, "--output", "json")
-    process = await asyncio.create_subprocess_exec(
-        str(TEMPORAL_CLI), *show, "--address", address, *options, stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
-    told = json.loads(output)
+    told = json.loads(await printed(*show, "--address", address, *options))
     texts = [base64.b64decode(data).decode(errors="replace") for data in datas(told)]
     return json.dumps(told) + "".join(texts)
+
+
+async def printed(*words: str) -> str:
+    """Return what the command line prints."""
+    process = await asyncio.create_subprocess_exec(str(TEMPORAL_CLI), *words, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    return output.decode()
 
 
 def datas(told: Any) -> list[str]:

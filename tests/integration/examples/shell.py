@@ -64,7 +64,14 @@ async def line_with(part: str, process: asyncio.subprocess.Process) -> str:
 
 @dataclass
 class RunningExample:
-    """A terminal, and the Temporal that `iii-temporal dev` started in another."""
+    """A terminal, and what `iii-temporal dev` started in another.
+
+    Attributes:
+        shell: The terminal.
+        temporal_address: Where Temporal is.
+        addresses: What the bridge said when it was ready, by name.
+    """
 
     shell: Shell
     temporal_address: str
+    addresses: dict[str, str]

@@ -1,6 +1,7 @@
 """Payloads that only the bridge can read, and the endpoint that reads them for others (docs/payloads.md)."""
 
 import base64
+import shlex
 from typing import Any
 
 import httpx
@@ -10,8 +11,9 @@ from temporalio.client import Client, WorkflowExecutionStatus
 
 from tests.support.fake_sdk import Delivered
 from tests.support.handlers import Failing, Gate, Recording
+from tests.support.pages import commands
 from tests.support.running_bridge import StartBridge, ended, events
-from tests.support.temporal_cli import shown
+from tests.support.temporal_cli import printed, shown
 from tests.support.temporal_server import free_port
 from tests.support.waiting import PATIENCE_S, eventually
 
@@ -137,6 +139,10 @@ async def test_the_codec_endpoint_reads_for_those_who_have_a_token(
     assert SECRET not in await shown(temporal_address, bridge.chain(receipt).id)
     codec = ("--codec-endpoint", url, "--codec-auth", f"Bearer {TOKEN}")
     assert SECRET in await shown(temporal_address, bridge.chain(receipt).id, *codec)
+    (documented,) = commands("docs/payloads.md")
+    asked = documented.replace("iii.chain/…", bridge.chain(receipt).id).replace("$CODEC_TOKEN", TOKEN)
+    words = shlex.split(asked.replace("http://127.0.0.1:9465", url))
+    assert SECRET in await printed(*words[1:], "--address", temporal_address)
 
     async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as browser:
         preflight = {"origin": origin, "access-control-request-method": "POST"}

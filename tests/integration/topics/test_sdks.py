@@ -1,18 +1,14 @@
 """Durable topics with the real SDKs: they subscribe, publish, and share a topic."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from iii import InitOptions, register_worker
-from iii.iii import III
 
 from tests.integration.topics.subscriber import becomes_known
 from tests.support.fake_sdk import FakeSdk
 from tests.support.node_script import running_node_script
+from tests.support.python_worker import python_worker
 from tests.support.running_bridge import RunningBridge
 from tests.support.waiting import eventually
 
@@ -24,18 +20,6 @@ pytestmark = [
 
 SCRIPT = Path(__file__).with_name("node_topics.mjs")
 CONFIG = {"topic": "order.created", "queue_config": {"maxRetries": 1, "backoffDelayMs": 10}}
-
-
-@asynccontextmanager
-async def python_worker(bridge: RunningBridge) -> AsyncIterator[III]:
-    """A worker with the real SDK, which runs in a thread of its own."""
-    options = InitOptions(worker_name="test", otel={"enabled": False}, enable_metrics_reporting=False)
-    worker = await asyncio.to_thread(register_worker, bridge.addresses.workers[0], options)
-    try:
-        yield worker
-    finally:
-        await asyncio.to_thread(worker.shutdown)
-        worker._loop.close()  # the SDK stops its loop and leaves it open
 
 
 async def test_the_sdks_share_a_topic(bridge: RunningBridge, tmp_path: Path) -> None:
@@ -50,7 +34,7 @@ async def test_the_sdks_share_a_topic(bridge: RunningBridge, tmp_path: Path) -> 
     operator = await bridge.connect()
     async with (
         running_node_script(SCRIPT, tmp_path, bridge.addresses.workers[0]),
-        python_worker(bridge) as worker,
+        python_worker(bridge.addresses.workers[0]) as worker,
     ):
         worker.register_function("python::hear", hear)
         worker.register_trigger(
@@ -95,7 +79,7 @@ async def test_an_sdk_that_comes_back_gets_what_was_published_meanwhile(bridge: 
 
     operator = await bridge.connect()
     for n in range(2):
-        async with python_worker(bridge) as worker:
+        async with python_worker(bridge.addresses.workers[0]) as worker:
             worker.register_function("hear", hear)
             worker.register_trigger({"type": "durable:subscriber", "function_id": "hear", "config": CONFIG})
             await becomes_known(bridge, {"hear": 1})
