@@ -114,11 +114,11 @@ async def test_a_fan_out_that_a_killed_bridge_has_cut_in_two_is_delivered_once(
     for n in range(6):
         await late.enqueue("charge", {"n": n}, "jobs")
     goes_on = await elsewhere(late, await other.connect())
-    for n in range(6, 9):
+    for n in range(6, 13):
         await goes_on.enqueue("charge", {"n": n}, "jobs")
     for n in range(15):
         await running.enqueue("charge", {"n": n}, "jobs")
-    for n in range(9, 15):
+    for n in range(13, 15):
         await goes_on.enqueue("charge", {"n": n}, "jobs")
     outlived.second.open()
     await ended(bridge.chain(receipt))
