@@ -139,7 +139,7 @@ def _faults_of_undoing(chain: ChainSeen, done: set[str]) -> Iterable[str]:
 def began_apart(evidence: Evidence) -> list[str]:
     """What a handler enqueues belongs to its order, even if its attempt was given up and it went on."""
     return [
-        f"{each.receipt} ({each.function_id}) of order {each.data['order']} began a chain of its own"
+        f"{each.receipt} ({each.function_id}) began a chain of its own"
         for each in evidence.deliveries
         if each.workflow_id == f"{CHAINS}{each.receipt}" and each.function_id in FOLLOWERS
     ]

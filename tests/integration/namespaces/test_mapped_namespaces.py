@@ -110,6 +110,32 @@ async def test_what_a_handler_enqueues_for_another_namespace_is_a_chain_there_an
     assert len(audit.calls) == 1
 
 
+@pytest.mark.parametrize("namespace", ["orders", "default"])
+async def test_a_handler_that_goes_on_after_its_attempt_asks_the_chain_wherever_that_is(
+    two: TwoNamespaces, namespace: str
+) -> None:
+    attempts: list[Delivered] = []
+    audit = RecordingCalls()
+
+    async def validate(call: Delivered) -> None:
+        attempts.append(call)
+        if len(attempts) == 1:
+            raise RuntimeError("given up")
+        await call.enqueue("audit", {}, "jobs", namespace=namespace)
+
+    await two.orders.offer(validate=validate, audit=audit)
+    await two.here.offer(audit=audit)
+    receipt = await two.here.enqueue("validate", {}, "jobs", namespace="orders")
+    await ended(two.chain(receipt))
+    await eventually(lambda: audit.calls)
+    late = await attempts[0].enqueue("audit", {}, "jobs", namespace=namespace)
+
+    assert late == audit.calls[0].durable["receipt"]
+    other = await attempts[0].enqueue("audit", {"n": 2}, "jobs", namespace=namespace)
+    await eventually(lambda: len(audit.calls) == 2)
+    assert [call.durable["receipt"] for call in audit.calls] == [late, other]
+
+
 async def test_groups_of_a_fifo_queue_keep_their_order_in_each_namespace(two: TwoNamespaces) -> None:
     theirs, ours = RecordingCalls(), RecordingCalls()
     await two.orders.offer(job=theirs)
