@@ -46,7 +46,7 @@ async def test_a_bridge_is_healthy_throughout_and_ready_while_temporal_answers(t
         assert not_yet["checks"] == {
             "listeners": "ok",
             "process": "ok",
-            "temporal": f"127.0.0.1:{port} does not answer",
+            "temporal": f"127.0.0.1:{port}/default does not answer",
         }
         assert "iii_temporal_up 0.0" in (await admin.get("/metrics"))[1]
 

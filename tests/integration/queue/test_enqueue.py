@@ -252,6 +252,7 @@ async def test_the_enqueuers_metadata_survives_beside_ours(
             "chain_id": receipt,
             "workflow_id": bridge.chain(receipt).id,
             "run_id": description.run_id,
+            "namespace": "default",
             "step": "f",
             "receipt": receipt,
             "queue": "jobs",
