@@ -28,8 +28,12 @@ __all__ = [
     "task_queue",
     "topic_id",
     "topic_prefix",
+    "workflow_type",
 ]
 
+_LONGEST_NAME = 255
+"""Of a workflow's id and type, in characters: what Temporal's SQL databases take."""
+_UUID_LENGTH = 36
 _LONGEST_SEGMENT = 200
 _LONGEST_SEARCH_TEXT = 255
 _AMBIGUOUS_COLON = re.compile(r":(?=:|$)")
@@ -71,8 +75,9 @@ def chain_id(tenancy: Tenancy, receipt: str) -> str:
 
 
 def lane_id(tenancy: Tenancy, queue: str, group: str) -> str:
-    """Return the workflow id of a FIFO group's lane."""
-    return f"{tenancy.prefix}.fifo/{_segment(queue)}/{_segment(group)}"
+    """Return the workflow id of a FIFO group's lane, which leaves room for those of its annexes."""
+    name = f"{tenancy.prefix}.fifo/{_segment(queue)}/{_segment(group)}"
+    return shorten(name, _LONGEST_NAME - _UUID_LENGTH - 1)
 
 
 def annex_id(tenancy: Tenancy, queue: str, group: str, key: str) -> str:
@@ -82,7 +87,7 @@ def annex_id(tenancy: Tenancy, queue: str, group: str, key: str) -> str:
 
 def dead_letter_prefix(tenancy: Tenancy, queue: str) -> str:
     """Return how the workflow ids of a queue's dead letters begin."""
-    return f"{tenancy.prefix}.dlq/{_segment(queue)}/"
+    return shorten(f"{tenancy.prefix}.dlq/{_segment(queue)}", _LONGEST_NAME - _UUID_LENGTH - 1) + "/"
 
 
 def dead_letter_id(tenancy: Tenancy, queue: str, receipt: str) -> str:
@@ -92,7 +97,7 @@ def dead_letter_id(tenancy: Tenancy, queue: str, receipt: str) -> str:
 
 def alarm_id(tenancy: Tenancy, queue: str) -> str:
     """Return the workflow id of a queue's alarm: there is one at a time."""
-    return f"{tenancy.prefix}.alarm/{_segment(queue)}"
+    return shorten(f"{tenancy.prefix}.alarm/{_segment(queue)}", _LONGEST_NAME)
 
 
 def bulk_id(tenancy: Tenancy, operation_id: str) -> str:
@@ -102,7 +107,7 @@ def bulk_id(tenancy: Tenancy, operation_id: str) -> str:
 
 def dedupe_id(tenancy: Tenancy, queue: str, value: str) -> str:
     """Return the workflow id of the marker that a value of a queue's dedupe field is taken."""
-    return f"{tenancy.prefix}.dedupe/{_segment(queue)}/{_segment(value)}"
+    return shorten(f"{tenancy.prefix}.dedupe/{_segment(queue)}/{_segment(value)}", _LONGEST_NAME)
 
 
 def seal_key_id(tenancy: Tenancy) -> str:
@@ -137,7 +142,7 @@ def topic_prefix(tenancy: Tenancy) -> str:
 
 def topic_id(tenancy: Tenancy, topic: str) -> str:
     """Return the workflow id of a durable topic."""
-    return f"{topic_prefix(tenancy)}{_segment(topic)}"
+    return shorten(f"{topic_prefix(tenancy)}{_segment(topic)}", _LONGEST_NAME)
 
 
 def subscriber_queue(topic: str, function_id: str, namespace: str) -> str:
@@ -152,9 +157,14 @@ def subscriber_queue(topic: str, function_id: str, namespace: str) -> str:
     return shorten(name, _LONGEST_QUEUE)
 
 
+def workflow_type(function_id: str) -> str:
+    """Return the type of a chain that begins with a function: its id, as far as databases take it."""
+    return shorten(_writable(function_id), _LONGEST_NAME)
+
+
 def search_text(text: str) -> str:
     """Return what of a text fits into a search attribute: 255 characters on SQL, 2,048 bytes elsewhere."""
-    return text[:_LONGEST_SEARCH_TEXT].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return _writable(text[:_LONGEST_SEARCH_TEXT])
 
 
 def shorten(text: str, length: int) -> str:
@@ -163,6 +173,11 @@ def shorten(text: str, length: int) -> str:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
     return f"{text[: length - _DIGEST_LENGTH - 1]}~{digest}"
+
+
+def _writable(text: str) -> str:
+    """Return a text without the one character that PostgreSQL takes in none."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _segment(text: str) -> str:

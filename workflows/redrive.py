@@ -10,7 +10,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from workflows.attributes import message_attributes
 from workflows.calls import call, signal
 from workflows.contract import Activity, ChainStart, DeadLetter, Message, Parcel, Signal, Ticket
-from workflows.names import chain_id, task_queue
+from workflows.names import chain_id, task_queue, workflow_type
 from workflows.saga import again
 
 __all__ = ["send_again"]
@@ -63,7 +63,7 @@ async def _begins(chain: str, letter: DeadLetter, parcel: Parcel, payload: RawVa
     message, tenancy = parcel.message, letter.tenancy
     try:
         await workflow.start_child_workflow(
-            message.function_id,
+            workflow_type(message.function_id),
             args=[_start(letter, parcel), payload],
             id=chain,
             task_queue=task_queue(tenancy),

@@ -40,7 +40,7 @@ from workflows.contract import (
     Tenancy,
     WorkflowType,
 )
-from workflows.names import chain_id, receipt_tag, search_text
+from workflows.names import chain_id, receipt_tag, search_text, workflow_type
 
 __all__ = ["ChainReader"]
 
@@ -280,7 +280,7 @@ class ChainReader:
                 )
             terms.append(f"ExecutionStatus = '{_STATUS_QUERIES[wanted.status]}'")
         if wanted.function_id is not None:
-            terms.append(f"WorkflowType = {quoted(wanted.function_id)}")
+            terms.append(f"WorkflowType = {quoted(workflow_type(wanted.function_id))}")
         if wanted.queue is not None:
             terms.append(f"{SearchAttribute.QUEUE} = {quoted(search_text(wanted.queue))}")
         if wanted.chain_id is not None:

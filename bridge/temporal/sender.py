@@ -26,7 +26,7 @@ from workflows.contract import (
     Tenancy,
     Ticket,
 )
-from workflows.names import chain_id, dead_letter_id, lane_id, task_queue
+from workflows.names import chain_id, dead_letter_id, lane_id, task_queue, workflow_type
 
 __all__ = ["TemporalSender"]
 
@@ -67,7 +67,7 @@ class TemporalSender:
         start = replace(self._start(message), parcels=(Parcel(message),))
         try:
             await self._connection.client.start_workflow(
-                message.function_id,
+                workflow_type(message.function_id),
                 args=[start, raw_value(payload)],
                 id=chain_id(tenancy, message.receipt),
                 task_queue=task_queue(tenancy),
@@ -242,7 +242,7 @@ class TemporalSender:
             WorkflowIDReusePolicy.ALLOW_DUPLICATE if begins_again else WorkflowIDReusePolicy.REJECT_DUPLICATE
         )
         await self._connection.client.start_workflow(
-            message.function_id,
+            workflow_type(message.function_id),
             args=[start],
             id=self.chain_of(message),
             task_queue=task_queue(start.tenancy),

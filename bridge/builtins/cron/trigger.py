@@ -21,7 +21,8 @@ __all__ = ["CONFIGURATION_SCHEMA", "CronTrigger", "Plan", "read_trigger"]
 _SHORTEST_CATCHUP_WINDOW_MS = 10_000  # Temporal takes less for this much
 _DEFAULT_CATCHUP_WINDOW_MS = 60_000
 _YEAR_MS = 365 * 24 * 3600 * 1000
-_LONGEST_FUNCTION_ID = 200
+_LONGEST_FUNCTION_ID = 120
+"""What Temporal makes of a schedule id has more before and after it, and 255 characters at most."""
 _DIGEST_LENGTH = 16
 
 _OVERLAP_POLICIES = {

@@ -5,16 +5,24 @@ from hypothesis import strategies as st
 
 from workflows.contract import Tenancy
 from workflows.names import (
+    alarm_id,
+    annex_id,
     dead_letter_id,
     dead_letter_prefix,
+    dedupe_id,
     lane_id,
     queue_task_queue,
     shorten,
     subscriber_queue,
+    topic_id,
+    workflow_type,
 )
 
-LONGEST_ID = 1000
+LONGEST_ID = 255
+"""Of Temporal on PostgreSQL and MySQL, in characters; Temporal itself takes 1,000 bytes."""
 TENANCY = Tenancy("iii")
+LONGEST_TENANCY = Tenancy("p" * 63)
+RECEIPT = "00000000-0000-4000-8000-000000000000"
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=400)
 
 
@@ -30,11 +38,34 @@ def test_two_groups_never_share_a_lane(queue: str, group: str, other_queue: str,
     assert lane_id(TENANCY, queue, group) != lane_id(TENANCY, other_queue, other_group)
 
 
-@given(queue=names, group=names)
-def test_a_lane_id_is_one_that_temporal_takes(queue: str, group: str) -> None:
-    name = lane_id(TENANCY, queue, group)
-    assert len(name.encode()) <= LONGEST_ID
-    assert name.count("/") == 2
+@given(queue=names, other=names)
+def test_every_id_is_one_that_every_database_of_temporal_takes(queue: str, other: str) -> None:
+    ids = (
+        lane_id(LONGEST_TENANCY, queue, other),
+        annex_id(LONGEST_TENANCY, queue, other, RECEIPT),
+        dead_letter_id(LONGEST_TENANCY, queue, RECEIPT),
+        dedupe_id(LONGEST_TENANCY, queue, other),
+        alarm_id(LONGEST_TENANCY, queue),
+        topic_id(LONGEST_TENANCY, queue),
+    )
+    for each in ids:
+        assert each.isascii()
+        assert "\0" not in each
+        assert len(each) <= LONGEST_ID
+
+
+@given(queue=names, value=names, other=names)
+def test_two_values_never_share_a_marker(queue: str, value: str, other: str) -> None:
+    assume(value != other)
+    assert dedupe_id(LONGEST_TENANCY, queue, value) != dedupe_id(LONGEST_TENANCY, queue, other)
+
+
+def test_the_type_of_a_chain_is_its_function_as_far_as_every_database_takes_it() -> None:
+    assert workflow_type("orders::validate") == "orders::validate"
+    assert workflow_type("a\0b") == "a\N{REPLACEMENT CHARACTER}b"
+    long_one, other = workflow_type("f" * 300), workflow_type("f" * 299 + "g")
+    assert len(long_one) == LONGEST_ID
+    assert long_one != other
 
 
 @given(queue=names, receipt=st.uuids())
