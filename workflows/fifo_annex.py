@@ -4,6 +4,7 @@ Temporal lets one run of a workflow take 10,000 signals, and a lane cannot begin
 of its own message runs. Who joins then is left here, and the lane reads it when the time has come.
 """
 
+import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
@@ -26,6 +27,8 @@ from workflows.line import own_place, page_of
 
 __all__ = ["FifoAnnex"]
 
+_ENDS_WHEN_CLOSED = "annex-ends-when-closed"
+
 
 @workflow.defn(name=WorkflowType.FIFO_ANNEX)
 class FifoAnnex:
@@ -42,10 +45,24 @@ class FifoAnnex:
         """Wait to be closed; a lane that never comes was terminated, and its successor is told."""
         pace = start.tenancy.pace
         check_ms = pace.lane_check_ms
-        while not await wait_until(lambda: self._end is not None, timedelta(milliseconds=check_ms)):
-            await call(start.tenancy, Activity.ANNOUNCE_ANNEX, start)
+        while not await wait_until(self._is_closed, timedelta(milliseconds=check_ms)):
+            await self._announce(start)
             check_ms = min(check_ms * 2, pace.longest_check_ms)
         return self._end or AnnexPage()
+
+    def _is_closed(self) -> bool:
+        return self._end is not None
+
+    async def _announce(self, start: AnnexStart) -> None:
+        """Make the annex known, unless it is closed meanwhile.
+
+        One that is closed has to end at once: somebody may join it as long as it runs, and nobody reads it.
+        """
+        ends_when_closed = workflow.patched(_ENDS_WHEN_CLOSED)
+        announcing = asyncio.create_task(call(start.tenancy, Activity.ANNOUNCE_ANNEX, start))
+        await workflow.wait_condition(lambda: announcing.done() or (ends_when_closed and self._is_closed()))
+        if announcing.done():
+            announcing.result()
 
     @workflow.signal(name=Signal.JOIN_MESSAGE)
     def join_message(self, message: Message, payload: RawValue) -> None:

@@ -87,7 +87,9 @@ class Line:
             self._here.setdefault(place.receipt, place)
         self.taken += len(page.places)
         if page.is_closed:
-            self.annexes[:1] = [page.follower] if page.follower else []
+            # An annex that made itself known may be in the list already, behind those that lead to it.
+            others = [key for key in self.annexes[1:] if key != page.follower]
+            self.annexes = [page.follower, *others] if page.follower else others
             self.taken = 0
             if not self.annexes:
                 self._here.update(self._behind)

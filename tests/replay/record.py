@@ -34,8 +34,8 @@ from tests.support.running_bridge import (
 )
 from tests.support.temporal_server import temporal_server
 from tests.support.waiting import eventually
-from workflows.contract import Pace
-from workflows.names import alarm_id, bulk_id
+from workflows.contract import AnnexStart, Pace, WorkflowType
+from workflows.names import alarm_id, annex_id, bulk_id, task_queue
 
 HISTORIES = Path(__file__).parent / "histories"
 QUEUES = {
@@ -313,6 +313,16 @@ async def annex(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, A
     return bridge.client.get_workflow_handle(f"{lane.id}/{first.run_id}.line")
 
 
+async def annex_that_makes_itself_known(bridge: RunningBridge, _: FakeSdk) -> WorkflowHandle[Any, Any]:
+    tenancy = replace(bridge.tenancy, pace=Pace(lane_check_ms=100))
+    return await bridge.client.start_workflow(
+        WorkflowType.FIFO_ANNEX,
+        AnnexStart(tenancy, "fifo", "g", "left"),
+        id=annex_id(tenancy, "fifo", "g", "left"),
+        task_queue=task_queue(tenancy),
+    )
+
+
 async def lane_that_continues_as_new(bridge: RunningBridge, worker: FakeSdk) -> WorkflowHandle[Any, Any]:
     gate = Gate()
     sender = await bridge.connect()
@@ -363,6 +373,7 @@ SHAPES: list[Shape] = [
     crowded_lane,
     lane_that_reads_annexes,
     annex,
+    annex_that_makes_itself_known,
     *SAGA_SHAPES,
     *TOPIC_SHAPES,
 ]

@@ -90,3 +90,12 @@ def test_a_page_has_as_much_as_travels_at_once_and_at_least_one() -> None:
     large = [Place(str(n), chain_workflow_id="x", payload="y") for n in range(3)]
     assert page_of(large) == large
     assert page_of([]) == []
+
+
+def test_an_annex_that_made_itself_known_is_read_once_and_after_those_that_lead_to_it() -> None:
+    full = line("a", annexes=("x", "y", "z"))
+    full.take(AnnexPage(is_closed=True, follower="z"))
+    assert full.annexes == ["z", "y"]
+    full.take(AnnexPage(is_closed=True))
+    full.take(AnnexPage(is_closed=True))
+    assert full.annexes == []
