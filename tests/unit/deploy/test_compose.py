@@ -88,6 +88,7 @@ def test_bridges_share_everything_but_what_is_set_at_run_time() -> None:
 def test_temporal_is_tuned_as_the_dev_server_is() -> None:
     settings = [value.split("=") for value in TUNING if re.match(r"(history|matching)\.", value)]
     told = yaml.safe_load((ROOT / "deploy/temporal/dynamic-config.yaml").read_text())
+    assert told.pop("matching.useNewMatcher") == [{"value": True}]  # the dev server's is the new one already
     assert {key: str(value[0]["value"]) for key, value in told.items()} == {
         key: value.strip('"') for key, value in settings
     }
