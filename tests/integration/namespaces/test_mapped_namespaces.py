@@ -15,7 +15,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from bridge.settings import temporal_settings
 from tests.integration.namespaces.conftest import TEAM, RecordingCalls, TwoNamespaces
-from tests.support.fake_sdk import CallFailed, Delivered
+from tests.support.fake_sdk import CallFailed, Delivered, FakeSdk
 from tests.support.handlers import Failing, Gate
 from tests.support.running_bridge import (
     RunningBridge,
@@ -36,6 +36,15 @@ pytestmark = pytest.mark.integration
 
 async def answer(call: Delivered) -> dict[str, Any]:
     return {"got": call.data}
+
+
+async def bind(
+    sdk: FakeSdk, kind: str, function_id: str, config: dict[str, Any], namespace: str = "default"
+) -> None:
+    """Register a trigger, and return once it is in force."""
+    trigger = {"trigger_type": kind, "function_id": function_id, "namespace": namespace, "config": config}
+    await sdk.send({"type": "registertrigger", "id": f"{kind} of {namespace}", **trigger})
+    await sdk.settled()
 
 
 async def is_kept(two: TwoNamespaces, client: Client, receipt: str) -> bool:
@@ -288,17 +297,7 @@ async def test_a_topic_subscriber_gets_its_copy_where_its_namespace_is_kept(two:
     await two.orders.offer(notice=theirs)
     await two.here.offer(notice=ours)
     for sdk, namespace in ((two.orders, "orders"), (two.here, "default")):
-        await sdk.send(
-            {
-                "type": "registertrigger",
-                "id": f"of {namespace}",
-                "trigger_type": "durable:subscriber",
-                "function_id": "notice",
-                "namespace": namespace,
-                "config": {"topic": "news"},
-            }
-        )
-        await sdk.settled()
+        await bind(sdk, "durable:subscriber", "notice", {"topic": "news"}, namespace=namespace)
     await two.here.trigger("iii::durable::publish", {"topic": "news", "data": {"n": 1}})
     await eventually(lambda: len(theirs.calls) == len(ours.calls) == 1)
     assert theirs.calls[0].durable["namespace"] == TEAM
@@ -308,17 +307,7 @@ async def test_a_topic_subscriber_gets_its_copy_where_its_namespace_is_kept(two:
 async def test_the_schedule_of_a_cron_trigger_is_where_its_namespace_is_kept(two: TwoNamespaces) -> None:
     ticked = RecordingCalls()
     await two.orders.offer(tick=ticked)
-    await two.orders.send(
-        {
-            "type": "registertrigger",
-            "id": "every second",
-            "trigger_type": "cron",
-            "function_id": "tick",
-            "namespace": "orders",
-            "config": {"expression": "* * * * * *"},
-        }
-    )
-    await two.orders.settled()
+    await bind(two.orders, "cron", "tick", {"expression": "* * * * * *"}, namespace="orders")
     await eventually(lambda: ticked.calls, 20)
 
     async def schedules(client: Client) -> list[str]:
@@ -332,16 +321,7 @@ async def test_the_schedule_of_a_cron_trigger_is_where_its_namespace_is_kept(two
 async def test_events_of_chains_in_another_namespace_are_told(two: TwoNamespaces) -> None:
     told = RecordingCalls()
     await two.here.offer(told=told)
-    await two.here.send(
-        {
-            "type": "registertrigger",
-            "id": "watch",
-            "trigger_type": "chain",
-            "function_id": "told",
-            "config": {"events": ["chain:complete"]},
-        }
-    )
-    await two.here.settled()
+    await bind(two.here, "chain", "told", {"events": ["chain:complete"]})
     await two.orders.offer(job=answer)
 
     async def heard() -> bool:
